@@ -13,8 +13,11 @@ import (
 )
 
 // Call is a call as listed. GET /api/v1/calls answers {"calls": [Call],
-// "next": "cursor or empty", "totals": Totals}; GET /api/v1/calls/live is a
-// stream of server-sent events whose data is a Call.
+// "next": "cursor or empty", "totals": Spend}, newest first; the totals are of
+// all calls that the filter selects, not of the page. Its parameters are since,
+// until, customer, feature, model, key, outcome, q (text), unknown_cost=1, root,
+// cursor and limit; calls.csv takes the same. GET /api/v1/calls/live is a stream
+// of server-sent events whose data is a Call; it takes the same filters.
 type Call struct {
 	Seq         int64             `json:"seq"`
 	ID          string            `json:"id"`
@@ -113,6 +116,22 @@ type Point struct {
 	DurationP95Ms    *float64   `json:"duration_p95_ms"`
 }
 
+// Latency is GET /api/v1/latency?since=&until=&metric=duration|ttft: how many
+// calls with outcome ok took how long, in steps of time. It is a heat map; a
+// step without calls has only zeros and is no data, not fast.
+type Latency struct {
+	Metric   string `json:"metric"`
+	TimeZone string `json:"time_zone"`
+	// Starts are the steps' beginnings, ascending; StepMs is their width.
+	Starts []time.Time `json:"starts"`
+	StepMs int64       `json:"step_ms"`
+	// BoundsMs are the upper bounds of the duration rows in milliseconds,
+	// ascending; the last row, beyond all bounds, has none.
+	BoundsMs []float64 `json:"bounds_ms"`
+	// Counts has one slice per step, each with len(BoundsMs)+1 rows.
+	Counts [][]int64 `json:"counts"`
+}
+
 // Status is GET /api/v1/status.
 type Status struct {
 	Version  string    `json:"version"`
@@ -197,6 +216,7 @@ type Key struct {
 	Name       string     `json:"name"`
 	Prefix     string     `json:"prefix"` // the first characters of the secret, for recognition
 	Customer   string     `json:"customer"`
+	Feature    string     `json:"feature"`
 	Admin      bool       `json:"admin"`
 	LogContent bool       `json:"log_content"`
 	Created    time.Time  `json:"created"`
