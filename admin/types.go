@@ -188,7 +188,8 @@ type Model struct {
 }
 
 // Price is one card of GET /api/v1/prices?q=&provider=&mode=&at=&limit=&offset=:
-// {"prices": [Price], "total": n, "date": "...", "credit": "..."}, and of
+// {"prices": [Price], "total": n, "date": "...", "credit": "...", "providers":
+// ["openai", ...] (all, for a filter's choices)}, and of
 // GET /api/v1/prices/{provider}/{model...}: {"price": Price, "history": [Price]}.
 type Price struct {
 	Provider string `json:"provider"`
