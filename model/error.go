@@ -20,7 +20,10 @@ const (
 	CodeForbidden         = "forbidden"                // 403
 	CodeCustomerMismatch  = "customer_mismatch"        // 403: the key is bound to another customer
 	CodeModelNotFound     = "model_not_found"          // 404
+	CodeUnknownURL        = "unknown_url"              // 404: no such path
+	CodeMethod            = "method_not_allowed"       // 405
 	CodeTooLarge          = "request_too_large"        // 413
+	CodeMediaType         = "unsupported_media_type"   // 415
 	CodeRateLimited       = "rate_limit_exceeded"      // 429
 	CodeCanceled          = "client_disconnected"      // 499
 	CodeInternal          = "internal_error"           // 500
