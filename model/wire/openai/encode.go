@@ -10,26 +10,49 @@ import (
 	"github.com/stratahq/strata/model"
 )
 
-// Meta is what a reply says about itself where the model did not say it.
-type Meta struct {
-	// ID is the reply's id, such as "chatcmpl-…".
-	ID string
-	// Model is the name of the model that answers.
-	Model string
-	// Created is in Unix seconds.
-	Created int64
+// meta is what a reply says about itself where the model did not say it.
+type meta struct {
+	id      string
+	model   string
+	created int64 // Unix seconds
+}
+
+// newMeta derives a reply's id and time from the call's id, which is a UUIDv7
+// and begins with 48 bits of Unix milliseconds (RFC 9562, section 5.7). So one
+// call has one id and one time wherever it is written.
+func newMeta(req *model.Request) meta {
+	m := meta{model: req.Model}
+	var bare [32]byte
+	n := 0
+	for i := range len(req.Call.ID) {
+		if c := req.Call.ID[i]; c != '-' && n < len(bare) {
+			bare[n] = c
+			n++
+		}
+	}
+	prefix := "chatcmpl-"
+	if req.Op == model.OpComplete {
+		prefix = "cmpl-"
+	}
+	m.id = prefix + string(bare[:n])
+	if n == len(bare) {
+		if ms, err := strconv.ParseInt(string(bare[:12]), 16, 64); err == nil {
+			m.created = ms / 1000
+		}
+	}
+	return m
 }
 
 // merge prefers what the model itself said.
-func (m *Meta) merge(id, name string, created int64) {
+func (m *meta) merge(id, name string, created int64) {
 	if id != "" {
-		m.ID = id
+		m.id = id
 	}
 	if name != "" {
-		m.Model = name
+		m.model = name
 	}
 	if created != 0 {
-		m.Created = created
+		m.created = created
 	}
 }
 
@@ -69,13 +92,17 @@ func AppendUsage(dst []byte, op model.Op, u *model.Usage) []byte {
 	return append(dst, "}}"...)
 }
 
-// EncodeReply appends the body of a whole reply. When the reply came whole on
+// EncodeReply returns the body of a whole reply. When the reply came whole on
 // the same wire, that is the upstream's own body, byte for byte.
-func EncodeReply(dst []byte, req *model.Request, reply *model.Reply, meta Meta) []byte {
-	wire := WireOf(req.Op)
-	if reply.Raw.Wire == wire && len(reply.Raw.Data) > 0 && reply.Raw.Data[0] != '[' {
-		return append(dst, reply.Raw.Data...)
+func EncodeReply(req *model.Request, reply *model.Reply) []byte {
+	if reply.Raw.Wire == WireOf(req.Op) && len(reply.Raw.Data) > 0 && reply.Raw.Data[0] == '{' {
+		return reply.Raw.Data
 	}
+	return appendReply(nil, req, reply)
+}
+
+func appendReply(dst []byte, req *model.Request, reply *model.Reply) []byte {
+	meta := newMeta(req)
 	meta.merge(reply.ID, reply.Model, reply.Created)
 	if req.Op == model.OpEmbed {
 		return encodeEmbeddings(dst, req, reply, meta)
@@ -121,12 +148,12 @@ func finish(reason string, tools bool) string {
 	return "stop"
 }
 
-func appendHead(dst []byte, object string, meta Meta, fingerprint string) []byte {
+func appendHead(dst []byte, object string, meta meta, fingerprint string) []byte {
 	dst = append(dst, `{"id":`...)
-	dst = appendString(dst, meta.ID)
+	dst = appendString(dst, meta.id)
 	dst = append(append(append(dst, `,"object":"`...), object...), '"')
-	dst = strconv.AppendInt(appendField(dst, "created"), meta.Created, 10)
-	dst = appendString(appendField(dst, "model"), meta.Model)
+	dst = strconv.AppendInt(appendField(dst, "created"), meta.created, 10)
+	dst = appendString(appendField(dst, "model"), meta.model)
 	if fingerprint != "" {
 		dst = appendString(appendField(dst, "system_fingerprint"), fingerprint)
 	}
@@ -277,7 +304,7 @@ func appendLegacyLogprobs(dst []byte, list []model.TokenLogprob, s *model.Sampli
 	return append(dst, "]}"...), offset
 }
 
-func encodeEmbeddings(dst []byte, req *model.Request, reply *model.Reply, meta Meta) []byte {
+func encodeEmbeddings(dst []byte, req *model.Request, reply *model.Reply, meta meta) []byte {
 	dst = append(dst, `{"object":"list","data":[`...)
 	base := req.Embedding != nil && req.Embedding.EncodingFormat == "base64"
 	var packed []byte
@@ -301,7 +328,7 @@ func encodeEmbeddings(dst []byte, req *model.Request, reply *model.Reply, meta M
 		}
 		dst = append(dst, "]}"...)
 	}
-	dst = appendString(append(dst, `],"model":`...), meta.Model)
+	dst = appendString(append(dst, `],"model":`...), meta.model)
 	if reply.Usage != nil {
 		dst = AppendUsage(appendField(dst, "usage"), model.OpEmbed, reply.Usage)
 	}

@@ -15,7 +15,7 @@ type ChunkEncoder struct {
 	op        model.Op
 	wire      string
 	object    string
-	meta      Meta
+	meta      meta
 	sampling  *model.Sampling
 	usage     bool // the client wants a usage chunk
 	sentUsage bool
@@ -29,8 +29,8 @@ type choiceState struct {
 }
 
 // NewChunkEncoder makes the encoder for the answer to req.
-func NewChunkEncoder(req *model.Request, meta Meta) *ChunkEncoder {
-	e := &ChunkEncoder{op: req.Op, wire: WireOf(req.Op), object: "chat.completion.chunk", meta: meta, sampling: req.Sampling()}
+func NewChunkEncoder(req *model.Request) *ChunkEncoder {
+	e := &ChunkEncoder{op: req.Op, wire: WireOf(req.Op), object: "chat.completion.chunk", meta: newMeta(req), sampling: req.Sampling()}
 	if req.Op == model.OpComplete {
 		e.object = "text_completion"
 	}
