@@ -196,6 +196,17 @@ func anthropic(n *node) *counts {
 	k.splitWrites(k.read(n.get("cache_creation_input_tokens")), n.get("cache_creation"))
 	k.reasoning = either(k.read(n.at("output_tokens_details", "thinking_tokens")), k.read(n.at("output_tokens_details", "reasoning_tokens")))
 	k.unit(model.WebSearch, k.read(n.at("server_tool_use", "web_search_requests")))
+	// A compaction step is billed and not in the totals at the top, unlike the
+	// other iterations (Anthropic, "Compaction").
+	for _, step := range n.get("iterations").items() {
+		if step.get("type").str() != "compaction" {
+			continue
+		}
+		c := anthropic(step)
+		k.prompt, k.completion = sum(k.prompt, c.prompt), sum(k.completion, c.completion)
+		k.cached, k.write, k.write1h = sum(k.cached, c.cached), sum(k.write, c.write), sum(k.write1h, c.write1h)
+		k.flags = append(k.flags, c.flags...)
+	}
 	return k
 }
 
