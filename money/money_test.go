@@ -104,3 +104,12 @@ func FuzzParseDecimal(f *testing.F) {
 		}
 	})
 }
+
+func TestSumPartsIsTheInverseOfSumFromParts(t *testing.T) {
+	for _, c := range [][2]int64{{0, 0}, {0, 1}, {0, -1}, {1, 0}, {-1, 0}, {9_223_372, 36_854_775_807}, {-9_000_000_000_000, -999_999_999_999}, {math.MaxInt64, 999_999_999_999}} {
+		d, p := SumFromParts(c[0], c[1]).Parts()
+		if d != c[0] || p != c[1] {
+			t.Errorf("parts of (%d, %d) = (%d, %d)", c[0], c[1], d, p)
+		}
+	}
+}

@@ -155,6 +155,21 @@ func (s Sum) Cmp(t Sum) int {
 	return 1
 }
 
+// Parts splits s into whole dollars and the picodollars beyond them, with the
+// same sign: the inverse of [SumFromParts]. It is for sums below 9.2e18 dollars
+// (2^63), which no sum of fewer than 10^12 amounts can reach.
+func (s Sum) Parts() (dollars, pico int64) {
+	neg := s.hi < 0
+	if neg {
+		s = s.Neg()
+	}
+	q, r := bits.Div64(uint64(s.hi), s.lo, PicoPerUSD)
+	if neg {
+		return -int64(q), -int64(r)
+	}
+	return int64(q), int64(r)
+}
+
 // IsZero reports whether s is 0.
 func (s Sum) IsZero() bool { return s == Sum{} }
 
