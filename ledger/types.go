@@ -1,5 +1,3 @@
-// Package ledger is the spine of Strata: one durable record of every call, with
-// holds, double-entry postings, budgets and a hash chain over the rows.
 package ledger
 
 import (
@@ -111,6 +109,9 @@ type Hold struct {
 	// AllowUnknown.
 	Amount money.Pico
 	Known  bool
+	// AllowUnknown lets a call of unknown cost pass hard budgets that are not
+	// used up yet.
+	AllowUnknown bool
 	// Call is what is known of the call already, so that recovery can write it.
 	Call *Call
 }
@@ -151,6 +152,10 @@ const (
 	ModeWarn Mode = "warn" // go on, record the decision
 )
 
+// ErrInvalid is matched by errors about arguments: an id that is no UUID, lines
+// that do not sum to the amount, a budget without a limit.
+var ErrInvalid = errors.New("invalid")
+
 // ErrBudgetExceeded is matched by errors of type *BudgetError.
 var ErrBudgetExceeded = errors.New("budget exceeded")
 
@@ -158,6 +163,8 @@ var ErrBudgetExceeded = errors.New("budget exceeded")
 type BudgetError struct {
 	Budget Budget
 	Asked  money.Pico
+	// Unknown says that the call was refused because its cost has no bound.
+	Unknown bool
 }
 
 // Error names the budget, its limit, and what is spent and held.
@@ -165,6 +172,9 @@ func (e *BudgetError) Error() string {
 	whose := "customer " + e.Budget.Customer
 	if e.Budget.KeyID != "" {
 		whose = "key " + e.Budget.KeyID
+	}
+	if e.Unknown {
+		return fmt.Sprintf("the %s budget of %s is %s USD, and this model has no price, so the call's cost has no bound; set a price for it", e.Budget.Period, whose, e.Budget.Limit)
 	}
 	return fmt.Sprintf("the %s budget of %s is %s USD: %s spent, %s held by running calls; this call may cost up to %s",
 		e.Budget.Period, whose, e.Budget.Limit, e.Budget.Spent, e.Budget.Held, e.Asked)
@@ -251,4 +261,35 @@ type Correction struct {
 	PriceVersion string
 	Tariff       string
 	Reason       string
+}
+
+// CorrectionRow is a correction as recorded.
+type CorrectionRow struct {
+	Correction
+	Seq  int64 // the order of corrections
+	Time time.Time
+	// WasCost, WasCharge and their Known are the amounts that it replaced.
+	WasCost, WasCharge           money.Pico
+	WasCostKnown, WasChargeKnown bool
+}
+
+// Metric names a latency.
+type Metric string
+
+// The latencies.
+const (
+	MetricDuration Metric = "duration"
+	MetricTTFT     Metric = "ttft"
+)
+
+// Heat is a map of latencies: steps of time × ranges of duration.
+type Heat struct {
+	// Starts are the beginnings of the steps, ascending and without gaps.
+	Starts []time.Time
+	// Bounds are the upper bounds of the ranges, ascending, each twice the one
+	// before; the last range, beyond all bounds, has none.
+	Bounds []time.Duration
+	// Counts has one slice per step with len(Bounds)+1 counts of calls with
+	// outcome ok.
+	Counts [][]int64
 }

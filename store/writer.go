@@ -36,6 +36,7 @@ func (db *DB) AddHooks(h Hooks) {
 type request struct {
 	fn      func(*Tx) error
 	durable bool
+	alone   bool
 	// claimed decides between the writer, which starts fn, and the caller,
 	// which gives up waiting: whoever sets it first.
 	claimed atomic.Bool
@@ -49,13 +50,23 @@ type request struct {
 // it may run when ctx ends meanwhile, and Write then still waits for it. Errors
 // of the database match the sentinels of this package.
 func (db *DB) Write(ctx context.Context, durable bool, fn func(tx *Tx) error) error {
+	return db.write(ctx, &request{fn: fn, durable: durable, done: make(chan error, 1)})
+}
+
+// WriteAlone is a durable Write whose function has the group for itself: it
+// sees all that BeforeCommit of earlier groups has written. It is for rare,
+// larger work, such as corrections.
+func (db *DB) WriteAlone(ctx context.Context, fn func(tx *Tx) error) error {
+	return db.write(ctx, &request{fn: fn, durable: true, alone: true, done: make(chan error, 1)})
+}
+
+func (db *DB) write(ctx context.Context, r *request) error {
 	if db.o.ReadOnly {
 		return &Error{Kind: ErrReadOnly, Path: db.file}
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	r := &request{fn: fn, durable: durable, done: make(chan error, 1)}
 	db.closeM.RLock()
 	if db.closed.Load() {
 		db.closeM.RUnlock()
@@ -123,8 +134,13 @@ func (db *DB) runGroup(batch []*request) {
 		}
 	}
 	batch = batch[:n]
-	if len(batch) > 0 {
-		db.transact(batch)
+	for len(batch) > 0 {
+		n := 1
+		for !batch[0].alone && n < len(batch) && !batch[n].alone {
+			n++
+		}
+		db.transact(batch[:n])
+		batch = batch[n:]
 	}
 	if db.wantFinish.Swap(false) {
 		// Everything but the newest frames was copied beside us; copying the rest

@@ -30,10 +30,13 @@ CREATE TABLE calls (
   root BLOB, parent BLOB,      -- NULL root: the call is its own root
   time INTEGER NOT NULL,
   ttft INTEGER NOT NULL, tpot INTEGER NOT NULL, duration INTEGER NOT NULL, -- microseconds
-  op INTEGER NOT NULL, outcome INTEGER NOT NULL, status INTEGER NOT NULL, flags INTEGER NOT NULL,
+  op INTEGER NOT NULL,         -- names.id
+  outcome INTEGER NOT NULL, status INTEGER NOT NULL,
+  flags INTEGER NOT NULL,      -- 1 stream, 2 overrun, 8 sample
   customer INTEGER NOT NULL,   -- tenants.id
-  key INTEGER NOT NULL, feature INTEGER NOT NULL, model INTEGER NOT NULL, -- names.id, like the next five
+  key INTEGER NOT NULL, feature INTEGER NOT NULL, model INTEGER NOT NULL, -- names.id, like the next ones
   served INTEGER NOT NULL, upstream INTEGER NOT NULL, provider INTEGER NOT NULL, code INTEGER NOT NULL,
+  version INTEGER NOT NULL, source INTEGER NOT NULL, tariff INTEGER NOT NULL,
   error TEXT,
   cost INTEGER, charge INTEGER, -- as first settled; NULL is unknown
   usage BLOB,                  -- NULL is unknown
