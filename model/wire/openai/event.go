@@ -246,6 +246,38 @@ func whole(b []byte) (n int64) {
 	return n
 }
 
+// DecodeFailure reads the body of an error reply, in the shapes that servers of
+// this wire use: {"error": {…}}, {"error": "…"}, {"message": …}, {"detail": …}.
+// A body of another shape gives an empty Failure: its text is never passed on.
+func DecodeFailure(body []byte) *Failure {
+	var d Decoder
+	d.reset(body)
+	f := &Failure{}
+	if d.kind() != '{' {
+		return f
+	}
+	d.open('{')
+	for n := 0; d.key(&n); {
+		switch string(d.name) {
+		case "error":
+			if d.kind() != 'n' {
+				f = d.failure()
+				continue
+			}
+			d.skip()
+		case "message", "detail":
+			if d.kind() == '"' && f.Message == "" {
+				f.Message = d.text()
+				continue
+			}
+			d.skip()
+		default:
+			d.skip()
+		}
+	}
+	return f
+}
+
 // failure reads {"message", "type", "code", "param"} or a plain string.
 func (d *Decoder) failure() *Failure {
 	f := &Failure{}

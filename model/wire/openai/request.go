@@ -24,6 +24,8 @@ type UpstreamOptions struct {
 	Limit string
 	// AskUsage adds stream_options.include_usage to a streamed request.
 	AskUsage bool
+	// NoStreamOptions takes stream_options out, for servers that refuse it.
+	NoStreamOptions bool
 }
 
 // EncodeRequest appends the body to send upstream. A request that came on the
@@ -84,6 +86,12 @@ func forward(dst []byte, req *model.Request, o UpstreamOptions, limit string) ([
 			}
 		}
 		edits = append(edits, Edit{Field: "stream_options", Value: options})
+	}
+	if o.NoStreamOptions && Field(body, "stream_options") != nil {
+		var err error
+		if body, err = remove(nil, body, "stream_options"); err != nil {
+			return dst, err
+		}
 	}
 	return Rewrite(dst, body, edits...)
 }
@@ -146,7 +154,7 @@ func write(dst []byte, req *model.Request, o UpstreamOptions, limit string) []by
 		dst = appendSampling(dst, s, limit)
 		if req.Stream {
 			dst = append(appendField(dst, "stream"), "true"...)
-			if o.AskUsage || s.IncludeUsage {
+			if !o.NoStreamOptions && (o.AskUsage || s.IncludeUsage) {
 				dst = append(appendField(dst, "stream_options"), `{"include_usage":true}`...)
 			}
 		}

@@ -81,6 +81,38 @@ func Rewrite(dst, body []byte, edits ...Edit) ([]byte, error) {
 	return append(dst, body[last:]...), nil
 }
 
+// remove appends body to dst without one top-level field and its comma. All
+// other bytes are kept.
+func remove(dst, body []byte, name string) ([]byte, error) {
+	var s scanner
+	s.reset(body)
+	if !s.open('{') {
+		return dst, decodeError(s.err)
+	}
+	from, to, last := -1, -1, s.pos
+	for n := 0; s.key(&n); {
+		found := string(s.name) == name
+		s.skip()
+		if found && from < 0 && s.err == nil {
+			if from, to = last, s.pos; n == 1 {
+				// The first member goes with the comma after it.
+				if s.space(); s.pos < len(body) && body[s.pos] == ',' {
+					to = s.pos + 1
+				}
+			}
+		}
+		last = s.pos
+	}
+	s.end()
+	if s.err != nil {
+		return dst, decodeError(s.err)
+	}
+	if from < 0 {
+		return append(dst, body...), nil
+	}
+	return append(append(dst, body[:from]...), body[to:]...), nil
+}
+
 // Field returns the bytes of a top-level field's value, or nil when the body has
 // no such field or is not a JSON object.
 func Field(body []byte, name string) []byte {
