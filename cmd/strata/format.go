@@ -120,36 +120,3 @@ func maybeTime(t *time.Time, zone *time.Location) string {
 	}
 	return localTime(*t, zone)
 }
-
-// parseWhen reads a point in time for --since and --until: a time in RFC 3339,
-// a date (its first instant in the business time zone), "now", "today",
-// "yesterday", or an age such as 90m, 24h or 7d.
-func parseWhen(s string, now time.Time, zone *time.Location) (time.Time, error) {
-	midnight := func(days int) time.Time {
-		y, m, d := now.In(zone).Date()
-		return time.Date(y, m, d+days, 0, 0, 0, 0, zone)
-	}
-	switch s {
-	case "now":
-		return now, nil
-	case "today":
-		return midnight(0), nil
-	case "yesterday":
-		return midnight(-1), nil
-	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t, nil
-	}
-	if t, err := time.ParseInLocation("2006-01-02", s, zone); err == nil {
-		return t, nil
-	}
-	if n, ok := strings.CutSuffix(s, "d"); ok {
-		if days, err := strconv.Atoi(n); err == nil && days >= 0 && days <= 36_500 {
-			return now.AddDate(0, 0, -days), nil
-		}
-	}
-	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
-		return now.Add(-d), nil
-	}
-	return time.Time{}, fmt.Errorf("%q is not a time; write 2026-11-24, 2026-11-24T09:00:00Z, today, yesterday, or an age such as 24h or 7d", s)
-}

@@ -253,4 +253,3 @@ func (g *grid) print() {
 		fmt.Fprintln(g.w, strings.TrimRight(line, " \n"))
 	}
 }
-
