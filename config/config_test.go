@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stratahq/strata/model"
+	"github.com/stratahq/strata/model/provider/openai"
 )
 
 func env(pairs ...string) func(string) string {
@@ -81,7 +82,7 @@ func TestSecretsAreNotSeen(t *testing.T) {
 		}
 	}
 	b, err := s.MarshalText()
-	if err != nil || string(b) != "(secret)" {
+	if err != nil || string(b) != "[redacted]" {
 		t.Errorf("marshalled as %s, %v", b, err)
 	}
 }
@@ -151,13 +152,79 @@ func TestEmptyFileIsTheDefault(t *testing.T) {
 }
 
 func TestDefaultFindsKeysInTheEnvironment(t *testing.T) {
-	known := []Known{{"openai", []string{"OPENAI_API_KEY"}}, {"qwen", []string{"DASHSCOPE_API_KEY", "QWEN_API_KEY"}}, {"groq", []string{"GROQ_API_KEY"}}}
-	f := Default(known, env("OPENAI_API_KEY", "sk-1", "QWEN_API_KEY", "sk-2"))
+	f := Default(env("OPENAI_API_KEY", "sk-1", "ZAI_API_KEY", "sk-2"))
 	if len(f.Upstreams) != 2 {
 		t.Fatalf("upstreams = %v", f.Upstreams)
 	}
-	if u := f.Upstreams["qwen"]; u.KeyFrom() != "env:QWEN_API_KEY" || u.Setting("dialect") != "qwen" {
-		t.Errorf("qwen = %s %s", u.KeyFrom(), u.Setting("dialect"))
+	if u := f.Upstreams["zhipu"]; u.KeyFrom() != "env:ZAI_API_KEY" || u.Setting("dialect") != "zhipu" {
+		t.Errorf("zhipu = %s %s", u.KeyFrom(), u.Setting("dialect"))
+	}
+}
+
+// Every hosted provider of the dialect table works from its key alone.
+func TestEveryProviderIsConfiguredByItsKey(t *testing.T) {
+	var r Registry
+	Register(&r, openai.ModuleID, func(c openai.Config, d Deps) (model.Model, error) {
+		u, err := openai.New(d.Name, c, openai.Deps{})
+		if err != nil {
+			return nil, err
+		}
+		if u.Dialect().Name != d.Name || u.Provider() != d.Name {
+			t.Errorf("%s is taken for dialect %s, provider %s", d.Name, u.Dialect().Name, u.Provider())
+		}
+		return u, nil
+	})
+	known := openai.Known()
+	if len(known) < 15 {
+		t.Fatalf("only %d providers are known", len(known))
+	}
+	for _, k := range known {
+		for _, variable := range k.Env {
+			e := env(variable, "test-key-value")
+			f := Default(e)
+			if len(f.Upstreams) != 1 {
+				t.Fatalf("%s: upstreams = %v", variable, f.Upstreams)
+			}
+			if _, err := r.Upstream(f, k.Name, e, Deps{}); err != nil {
+				t.Errorf("%s: %v", variable, err)
+			}
+		}
+	}
+}
+
+func TestUpstreamSettingsAreStrict(t *testing.T) {
+	var r Registry
+	Register(&r, openai.ModuleID, func(c openai.Config, d Deps) (model.Model, error) {
+		return openai.New(d.Name, c, openai.Deps{})
+	})
+	for settings, want := range map[string]string{
+		"base_url: http://127.0.0.1:9000/v1": "",
+		"dialect: vllm":                      "",
+		"base_url: http://h/v1, headers: {X-Team: env:TEAM}, idle_timeout: 5s": "",
+		"base_url: ftp://h/v1":                       "base_url: must begin with http:// or https://",
+		"base_url: 'http://u:sk-leak@h/v1'":          "must not hold a user or password",
+		"base_url: http://h/v1/chat/completions":     "must end before /chat/completions",
+		"base_url: http://h/v1, dialect: opnai":      `dialect: "opnai" is not known`,
+		"dialect: azure":                             "has a different address for every customer",
+		"api_key: abcdefgh":                          `"lab" is not the name of a provider`,
+		"base_url: http://h/v1, limit_field: tokens": "it is max_tokens or max_completion_tokens",
+		"base_url: http://h/v1, idle_timeout: soon":  "expected a duration",
+		"base_url: http://h/v1, headers: {Host: x}":  "is set by Strata itself",
+		"base_url: http://h/v1, hedaers: {}":         `did you mean "headers"?`,
+	} {
+		e := env("TEAM", "blue")
+		f, err := Parse("c.yaml", []byte("upstreams:\n  lab: {module: provider.openai, "+settings+"}\n"), e)
+		if err == nil {
+			_, err = r.Upstream(f, "lab", e, Deps{})
+		}
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", settings, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "c.yaml:2:")):
+			t.Errorf("%s: got %v, want %s with its place", settings, err, want)
+		case err != nil && strings.Contains(err.Error(), "sk-leak"):
+			t.Errorf("the error shows the key: %v", err)
+		}
 	}
 }
 

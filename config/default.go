@@ -2,21 +2,18 @@ package config
 
 import (
 	"go.yaml.in/yaml/v4"
+
+	"github.com/stratahq/strata/model/provider/openai"
 )
 
 // Known is a provider that a key in the environment configures.
-type Known struct {
-	// Name is the upstream's name and dialect, such as "deepseek".
-	Name string
-	// Env are the environment variables that may hold its key, in order.
-	Env []string
-}
+type Known = openai.KnownProvider
 
 // Default is the configuration without a file: one upstream for each known
 // provider whose key is in the environment.
-func Default(known []Known, env func(string) string) *File {
+func Default(env func(string) string) *File {
 	f := &File{}
-	f.AddKnown(known, env)
+	f.AddKnown(openai.Known(), env)
 	return f
 }
 

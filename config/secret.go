@@ -4,45 +4,14 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/stratahq/strata/model/redact"
 )
 
-// Secret is a value that must not be seen: it prints, marshals and formats as
-// "(secret)". In a file it is written as "env:NAME" (an environment variable)
-// or "file:PATH" (the trimmed content of a file); a literal is accepted too, and
-// [Secret.From] then says "literal".
-type Secret struct{ value, from string }
-
-// SetSecret sets the value and where it came from. Types in other packages that
-// have this method are filled by [Load] in the same way.
-func (s *Secret) SetSecret(value, from string) { s.value, s.from = value, from }
-
-// Reveal returns the value. Call it only where the secret is used.
-func (s Secret) Reveal() string { return s.value }
-
-// From says where the value came from: "env:NAME", "file:PATH", "literal", or
-// "" when there is none.
-func (s Secret) From() string { return s.from }
-
-// IsSet says that there is a value.
-func (s Secret) IsSet() bool { return s.value != "" }
-
-// String hides the value.
-func (s Secret) String() string {
-	if s.value == "" {
-		return ""
-	}
-	return "(secret)"
-}
-
-// GoString, MarshalText and Format hide the value from %#v, encoders and every
-// other verb.
-func (s Secret) GoString() string { return s.String() }
-
-// MarshalText hides the value.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// Format hides the value, whatever the verb.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
+// Secret is a value that must not be seen. In a file it is written as
+// "env:NAME" (an environment variable) or "file:PATH" (the trimmed content of a
+// file); a literal is accepted too, and its From then says "literal".
+type Secret = redact.Secret
 
 // secretSetter is a field that holds a secret.
 type secretSetter interface{ SetSecret(value, from string) }

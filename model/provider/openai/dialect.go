@@ -129,3 +129,23 @@ func dialectOf(name string, c *Config) (Dialect, bool) {
 	}
 	return Generic, true
 }
+
+// KnownProvider is a hosted provider that a key in the environment configures.
+type KnownProvider struct {
+	// Name is the upstream's name and dialect, such as "deepseek".
+	Name string
+	// Env are the environment variables that may hold its key, in order.
+	Env []string
+}
+
+// Known lists the providers whose key alone configures them: those with an
+// address of their own.
+func Known() []KnownProvider {
+	var list []KnownProvider
+	for i := range dialects {
+		if d := &dialects[i]; d.BaseURL != "" && !d.Local {
+			list = append(list, KnownProvider{d.Name, d.Env})
+		}
+	}
+	return list
+}

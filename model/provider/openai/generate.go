@@ -30,7 +30,14 @@ var _ model.Model = (*served)(nil)
 // own name.
 func (u *Upstream) Model(name string) model.Model { return &served{u, name} }
 
-// paths and surfaces of the operations.
+var _ model.Model = (*Upstream)(nil)
+
+// Generate asks the model that the request names, by the upstream's own name.
+func (u *Upstream) Generate(ctx context.Context, req *model.Request) iter.Seq2[model.Event, error] {
+	return u.Model(req.Model).Generate(ctx, req)
+}
+
+// endpoint is the path of an operation, and the price book's name for it.
 func endpoint(op model.Op) (path, surface string) {
 	switch op {
 	case model.OpChat:
