@@ -20,16 +20,27 @@ type Book struct {
 	Credit string
 
 	once  sync.Once
-	load  func() []*Card
+	load  func() []*entry
 	under *Book // what this book lies over
+	// own says that the book was written by the user, whose model names may hold
+	// slashes without naming a provider.
+	own bool
 
-	cards  map[string][]*Card // by provider + "/" + model, descending by From
-	models map[string][]string
+	cards  map[string][]*entry // by provider + "/" + model, descending by date
+	models map[string][]string // the keys of cards by model
+	// providers are those that have cards.
+	providers map[string]bool
 }
 
 // NewBook makes a book of cards.
 func NewBook(name string, cards []*Card) *Book {
-	return &Book{Name: name, load: func() []*Card { return cards }}
+	return &Book{Name: name, load: func() []*entry {
+		out := make([]*entry, len(cards))
+		for i, c := range cards {
+			out[i] = &entry{provider: c.Provider, model: c.Model, from: c.From, card: c}
+		}
+		return out
+	}}
 }
 
 // With lays the cards of other books over b: where an override has a card for a
@@ -39,15 +50,15 @@ func (b *Book) With(overrides ...*Book) *Book {
 		if o == nil {
 			continue
 		}
-		b = &Book{Name: o.Name, Date: b.Date, Credit: b.Credit, load: o.all, under: b}
+		b = &Book{Name: o.Name, Date: b.Date, Credit: b.Credit, load: o.all, under: b, own: o.own}
 	}
 	return b
 }
 
 // all lists the cards of this layer, loading them first.
-func (b *Book) all() []*Card {
+func (b *Book) all() []*entry {
 	b.open()
-	var out []*Card
+	var out []*entry
 	for _, k := range slices.Sorted(maps.Keys(b.cards)) {
 		out = append(out, b.cards[k]...)
 	}
@@ -56,20 +67,21 @@ func (b *Book) all() []*Card {
 
 func (b *Book) open() {
 	b.once.Do(func() {
-		b.cards, b.models = map[string][]*Card{}, map[string][]string{}
+		b.cards, b.models, b.providers = map[string][]*entry{}, map[string][]string{}, map[string]bool{}
 		if b.load == nil {
 			return
 		}
 		for _, c := range b.load() {
-			k := key(c.Provider, c.Model)
+			k := key(c.provider, c.model)
 			if _, ok := b.cards[k]; !ok {
-				m := strings.ToLower(c.Model)
+				m := strings.ToLower(c.model)
 				b.models[m] = append(b.models[m], k)
 			}
 			b.cards[k] = append(b.cards[k], c)
+			b.providers[strings.ToLower(c.provider)] = true
 		}
 		for _, cs := range b.cards {
-			slices.SortStableFunc(cs, func(x, y *Card) int { return y.From.Compare(x.From) })
+			slices.SortStableFunc(cs, func(x, y *entry) int { return y.from.Compare(x.from) })
 		}
 		for _, ks := range b.models {
 			slices.SortFunc(ks, func(x, y string) int {
@@ -148,19 +160,19 @@ func (b *Book) exact(provider, name string, at time.Time) (*Card, bool) {
 // inForce picks the newest card that has begun. A model whose first known price
 // is only "on or before" a date has that price also before it, since nothing
 // earlier is known and a price must not vanish.
-func inForce(cards []*Card, at time.Time) *Card {
+func inForce(cards []*entry, at time.Time) *Card {
 	if len(cards) == 0 {
 		return nil
 	}
 	if at.IsZero() {
-		return cards[0]
+		return cards[0].get()
 	}
-	for _, c := range cards {
-		if !c.From.After(at) {
-			return c
+	for _, e := range cards {
+		if !e.from.After(at) {
+			return e.get()
 		}
 	}
-	if last := cards[len(cards)-1]; last.FromOnOrBefore {
+	if last := cards[len(cards)-1].get(); last.FromOnOrBefore {
 		return last
 	}
 	return nil
@@ -172,42 +184,66 @@ func (b *Book) History(provider, model string) []*Card {
 	var out []*Card
 	for layer := b; layer != nil; layer = layer.under {
 		layer.open()
-		out = append(out, layer.cards[k]...)
+		for _, e := range layer.cards[k] {
+			out = append(out, e.get())
+		}
 	}
 	return out
 }
 
 // Find finds the card of a model at a time (the newest when zero). The provider
-// may be "", and the model may then be "provider/model". A name that is not in
-// the book is looked for under its aliases: without a date or "-latest" at its
-// end, with the provider's prefix, and, when no provider is named, at its maker
-// first.
+// may be "", and the model may then be "provider/model". A card without a
+// provider, as in a file of overrides, holds for every provider. A name that is
+// not in the book is looked for under its aliases: without a date or "-latest"
+// at its end, without a region; and, when no provider is named, at its maker
+// before its resellers. At last comes a provider's card for any model.
 func (b *Book) Find(provider, model string, at time.Time) (*Card, bool) {
-	for _, p := range providerNames(provider) {
-		for _, name := range aliases(p, model) {
-			if c, ok := b.exact(p, name, at); ok {
-				return c, true
-			}
-		}
-	}
-	if provider != "" {
-		return b.exact(provider, "*", at)
-	}
-	if p, rest, ok := strings.Cut(model, "/"); ok {
-		if c, ok := b.Find(p, rest, at); ok {
-			return c, true
-		}
-	}
-	for _, name := range aliases("", model) {
+	providers := append(providerNames(provider), "")
+	for _, name := range aliases(provider, model) {
 		for layer := b; layer != nil; layer = layer.under {
 			layer.open()
+			for _, p := range providers {
+				if c := inForce(layer.cards[key(p, name)], at); c != nil {
+					return c, true
+				}
+			}
+			if layer.own {
+				if c := inForce(layer.cards[strings.ToLower(name)], at); c != nil {
+					return c, true
+				}
+			}
+			if provider != "" {
+				continue
+			}
 			for _, k := range layer.models[strings.ToLower(name)] {
-				p, m, _ := strings.Cut(k, "/")
-				if c, ok := b.exact(p, m, at); ok {
+				if c := inForce(layer.cards[k], at); c != nil {
 					return c, true
 				}
 			}
 		}
+		if p, rest, ok := strings.Cut(name, "/"); ok && provider == "" && b.knows(p) {
+			if c, ok := b.Find(p, rest, at); ok {
+				return c, true
+			}
+		}
+	}
+	for _, p := range providerNames(provider) {
+		if c, ok := b.exact(p, "*", at); ok {
+			return c, true
+		}
 	}
 	return nil, false
+}
+
+// knows says that some layer has cards of a provider, under any of its names.
+func (b *Book) knows(provider string) bool {
+	for _, p := range providerNames(provider) {
+		for layer := b; layer != nil; layer = layer.under {
+			layer.open()
+			if layer.providers[p] {
+				return true
+			}
+		}
+	}
+	return false
 }
