@@ -18,6 +18,8 @@ type streamer struct {
 	// marks are the log probabilities of tokens whose text is held, with where
 	// each token's text begins, counted from the start of held.
 	marks []mark
+	// matched is the stop string that was completed, and rest what followed it.
+	matched, rest string
 }
 
 type mark struct {
@@ -36,6 +38,7 @@ func (s *streamer) push(piece []byte, lp *proto.Logprob) (text string, lps []pro
 	for _, stop := range s.stops {
 		if i := strings.Index(s.held, stop); i >= 0 && (!stopped || i < len(text)) {
 			text, stopped = s.held[:i], true
+			s.matched, s.rest = stop, s.held[i+len(stop):]
 		}
 	}
 	if stopped {
@@ -106,4 +109,28 @@ func overlap(text, stop string) int {
 		}
 	}
 	return 0
+}
+
+// splitText cuts a text of any length into pieces of at most n bytes, between
+// a blank and what precedes it where there is one, so that counting tokens
+// piece by piece differs from counting the whole by next to nothing. NUL bytes
+// become spaces: native code ends a string there.
+func splitText(text string, n int) func(yield func(string) bool) {
+	text = strings.ReplaceAll(text, "\x00", " ")
+	return func(yield func(string) bool) {
+		for len(text) > n {
+			cut := strings.LastIndexAny(text[:n], " \n")
+			if cut <= 0 {
+				for cut = n; cut > n-utf8.UTFMax && !utf8.RuneStart(text[cut]); cut-- {
+				}
+			}
+			if !yield(text[:cut]) {
+				return
+			}
+			text = text[cut:]
+		}
+		if text != "" {
+			yield(text)
+		}
+	}
 }
