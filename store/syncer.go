@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -160,6 +161,30 @@ func (db *DB) checkpointLoop() {
 			case db.finishCh <- struct{}{}:
 			default:
 			}
+		}
+	}
+}
+
+// EmptyLog copies the whole log into the database file and truncates it, so that
+// no earlier version of a page is left in it. It waits for readers of such
+// versions, at most five seconds each time.
+func (db *DB) EmptyLog(ctx context.Context) error {
+	for {
+		db.group.Lock()
+		if db.closed.Load() {
+			db.group.Unlock()
+			return ErrClosed
+		}
+		_, _, err := db.tx.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE)
+		if err == nil {
+			db.frames.Store(0)
+		}
+		db.group.Unlock()
+		if !errors.Is(err, sqlite3.BUSY) {
+			return db.explain(ctx, err)
+		}
+		if ctx.Err() != nil {
+			return db.explain(ctx, err)
 		}
 	}
 }

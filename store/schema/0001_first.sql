@@ -53,6 +53,7 @@ CREATE INDEX calls_model ON calls (model);
 CREATE INDEX calls_outcome ON calls (outcome) WHERE outcome <> 1;
 CREATE INDEX calls_unknown ON calls (seq) WHERE cost IS NULL;
 CREATE INDEX calls_sample ON calls (seq) WHERE flags & 8;
+CREATE INDEX calls_corrected ON calls (seq) WHERE corrected IS NOT NULL;
 
 CREATE TABLE content (seq INTEGER PRIMARY KEY, sealed BLOB NOT NULL); -- encrypted with the tenant's key
 
