@@ -21,7 +21,7 @@ const (
 // and values of 512 characters (https://platform.openai.com/docs/api-reference/chat/create,
 // read 2026-11-24).
 const (
-	maxName     = 128
+	maxName     = 200
 	maxTags     = 16
 	maxTagName  = 64
 	maxTagValue = 512

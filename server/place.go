@@ -1,9 +1,6 @@
 package server
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -53,42 +50,4 @@ func DefaultConfigFile(env func(string) string) string {
 		return filepath.Join("strata-config", "strata.yaml")
 	}
 	return filepath.Join(dir, "strata", "strata.yaml")
-}
-
-// findConfigFile is the configuration file to read, or "" when none is named
-// and the default one does not exist.
-func findConfigFile(named string, env func(string) string) (string, error) {
-	if named != "" {
-		if _, err := os.Stat(named); err != nil {
-			return "", fmt.Errorf("configuration file %s: %w; name one that exists with --config", named, errors.Unwrap(err))
-		}
-		return named, nil
-	}
-	file := DefaultConfigFile(env)
-	switch _, err := os.Stat(file); {
-	case err == nil:
-		return file, nil
-	case errors.Is(err, fs.ErrNotExist):
-		return "", nil
-	default:
-		return "", fmt.Errorf("configuration file: %w; fix its permissions or name another with --config", err)
-	}
-}
-
-// Place resolves where the data and the configuration are: a named directory
-// or file wins, then the defaults. The configuration file is "" when there is
-// none.
-func Place(dataDir, configFile string, env func(string) string) (data, file string, err error) {
-	file, err = findConfigFile(configFile, env)
-	if err != nil {
-		return "", "", err
-	}
-	if dataDir == "" {
-		dataDir = DefaultDataDir(env)
-	}
-	data, err = filepath.Abs(dataDir)
-	if err != nil {
-		return "", "", fmt.Errorf("data directory %s: %w", dataDir, err)
-	}
-	return data, file, nil
 }
