@@ -21,7 +21,8 @@ type files struct {
 	logs []*logFile
 
 	// suspect is set by a failed fsync and cleared by a successful mend.
-	suspect atomic.Bool
+	suspect  atomic.Bool
+	failures atomic.Int64 // failed fsyncs so far
 }
 
 func (f *files) layer() vfs.VFS {
@@ -49,7 +50,11 @@ type watched struct {
 
 func (w watched) Sync(flags vfs.SyncFlag) error {
 	err := w.File.File.Sync(flags)
-	if err != nil && !w.files.suspect.Swap(true) {
+	if err == nil {
+		return nil
+	}
+	w.files.failures.Add(1)
+	if !w.files.suspect.Swap(true) {
 		w.files.db.log.Error("fsync failed; the database is suspect until it is mended",
 			"file", w.files.db.file, "error", err)
 	}

@@ -30,11 +30,15 @@
 // fsync a success. So one failed fsync, of any file of the database, makes the
 // database suspect: waiting durable writers fail with [ErrNotDurable] (they may
 // repeat an idempotent write), and none is told "durable" by an fsync of the
-// log again. Instead the store, with the writer held, verifies the checksums of
-// the whole log as it can be read back, copies all of it into the database file
-// by a checkpoint, which must fsync that file, and only then trusts the disk
-// again. If the log does not verify, all writing stops with [ErrCorrupt] until
-// a restart, which recovers the longest whole prefix.
+// log again by the next fsync alone. Instead the store, with the writer held,
+// reads the whole log back, verifies its checksum chain, writes the same bytes in
+// place again, so that the kernel holds them as unwritten, and fsyncs: only a
+// success of that restores trust. (Copying the log into the database file
+// instead would not do: after a power failure, the part of the log that is on
+// the disk would be replayed over the newer file.) An fsync of the database file
+// that fails ends its checkpoint, which is done again whole. If the log does
+// not verify, all writing stops with [ErrCorrupt] until a restart, which
+// recovers the longest whole prefix.
 package store
 
 import (

@@ -119,18 +119,29 @@ func (db *DB) mend() error {
 	fail := func(err error) error {
 		return &Error{Kind: ErrNotDurable, Path: db.file, Err: fmt.Errorf("after a failed fsync: %w", err)}
 	}
-	if err := db.verifyLog(); err != nil {
+	failures := db.files.failures.Load()
+	n, _, err := db.tx.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_NOOP) // only counts the frames
+	if err != nil {
+		return fail(err)
+	}
+	l := db.files.log()
+	if l == nil {
+		return fail(errors.New("the log is not open"))
+	}
+	defer l.mu.Unlock()
+	if err := l.rewriteLog(int64(n)); err != nil {
 		if errors.Is(err, errLogBroken) && !db.sync.broken.Swap(true) {
 			db.log.Error("the log cannot be read back whole after a failed fsync; writing has stopped; restart Strata", "file", db.file, "error", err)
 		}
 		return fail(err)
 	}
-	n, copied, err := db.tx.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_FULL)
-	if err != nil {
+	if err := l.watched.Sync(vfs.SYNC_FULL); err != nil {
 		return fail(err)
 	}
-	if copied < n {
-		return fail(fmt.Errorf("only %d of %d frames could be copied while others read", copied, n))
+	if db.files.failures.Load() != failures {
+		// A checkpoint's fsync failed between our writing and our fsync, and may
+		// have dropped what we wrote.
+		return fail(errors.New("another fsync failed meanwhile"))
 	}
 	db.files.suspect.Store(false)
 	db.log.Info("the database is whole and on the disk again after a failed fsync", "file", db.file)

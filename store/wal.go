@@ -8,22 +8,18 @@ import (
 
 var errLogBroken = errors.New("the log's checksums do not match")
 
-// verifyLog reads the log back and checks the checksum chain of every frame
-// that is committed in it. The format is SQLite's (sqlite.org/walformat.html,
-// read in November 2026): a header of 32 bytes, then frames of a 24-byte header
-// and a page; each checksum continues the one before it.
-func (db *DB) verifyLog() error {
-	l := db.files.log()
-	if l == nil {
-		return errors.New("the log is not open")
-	}
-	defer l.mu.Unlock()
-	want := db.frames.Load()
+// rewriteLog reads the first want frames of the log back, checks the checksum
+// chain, and writes the same bytes again, so that the kernel holds them as not
+// yet written and the next fsync writes them. The format is SQLite's
+// (sqlite.org/walformat.html, read in November 2026): a header of 32 bytes, then
+// frames of a 24-byte header and a page; each checksum continues the one before.
+func (l *logFile) rewriteLog(want int64) error {
 	if want == 0 {
-		return nil // nothing was committed into the log since it was last emptied
+		return nil // nothing is committed in it
 	}
+	f := l.watched.File.File
 	var head [32]byte
-	if _, err := l.watched.File.File.ReadAt(head[:], 0); err != nil {
+	if _, err := f.ReadAt(head[:], 0); err != nil {
 		return fmt.Errorf("reading the log: %w", err)
 	}
 	var order binary.ByteOrder = binary.LittleEndian
@@ -39,9 +35,12 @@ func (db *DB) verifyLog() error {
 	if s0 != binary.BigEndian.Uint32(head[24:]) || s1 != binary.BigEndian.Uint32(head[28:]) || size < 512 || size > 65536 {
 		return fmt.Errorf("%w: header", errLogBroken)
 	}
+	if _, err := f.WriteAt(head[:], 0); err != nil {
+		return fmt.Errorf("writing the log again: %w", err)
+	}
 	frame := make([]byte, 24+size)
 	for i := range want {
-		if _, err := l.watched.File.File.ReadAt(frame, 32+i*int64(len(frame))); err != nil {
+		if _, err := f.ReadAt(frame, 32+i*int64(len(frame))); err != nil {
 			return fmt.Errorf("%w: frame %d of %d: %w", errLogBroken, i+1, want, err)
 		}
 		s0, s1 = checksum(order, s0, s1, frame[:8])
@@ -49,6 +48,9 @@ func (db *DB) verifyLog() error {
 		if string(frame[8:16]) != string(head[16:24]) ||
 			s0 != binary.BigEndian.Uint32(frame[16:]) || s1 != binary.BigEndian.Uint32(frame[20:]) {
 			return fmt.Errorf("%w: frame %d of %d", errLogBroken, i+1, want)
+		}
+		if _, err := f.WriteAt(frame, 32+i*int64(len(frame))); err != nil {
+			return fmt.Errorf("writing the log again: %w", err)
 		}
 	}
 	return nil
