@@ -16,8 +16,12 @@ import (
 	"github.com/stratahq/strata/model/local/engine"
 )
 
-// childArg makes the test binary act as the child process.
-const childArg = "engine-child"
+// childArg makes the test binary act as the child process, and deadChildArg as
+// one that dies at once, as native code does on a file that it cannot stand.
+const (
+	childArg     = "engine-child"
+	deadChildArg = "engine-dead-child"
+)
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == childArg {
@@ -26,6 +30,10 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	}
+	if len(os.Args) > 1 && os.Args[1] == deadChildArg {
+		fmt.Fprintln(os.Stderr, "llama.cpp:1: GGML_ASSERT(false) failed")
+		os.Exit(134)
 	}
 	code := m.Run()
 	shared.close()
@@ -121,8 +129,10 @@ func (s *sharedEngines) close() {
 }
 
 // smol is the bundled model and tales the small one, each shared.
-func smol(t testing.TB) *Engine  { return shared.get(t, "smol", Config{Context: 2048, Threads: 1}) }
-func tales(t testing.TB) *Engine { return shared.get(t, "tales", Config{Path: stories, Context: 512, Threads: 1}) }
+func smol(t testing.TB) *Engine { return shared.get(t, "smol", Config{Context: 2048, Threads: 1}) }
+func tales(t testing.TB) *Engine {
+	return shared.get(t, "tales", Config{Path: stories, Context: 512, Threads: 1})
+}
 
 func ptr[T any](v T) *T { return &v }
 

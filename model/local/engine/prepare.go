@@ -166,6 +166,9 @@ func (r *run) newStream() streamer {
 
 func (l *loop) prepareEmbed(j *job, m *proto.ToChild) error {
 	for i, pr := range m.Prompts {
+		if pr.Text == "" && len(pr.Tokens) == 0 {
+			return badParam("input", "input %d is empty", i)
+		}
 		toks, err := l.promptTokens(pr, false)
 		switch {
 		case err != nil:
