@@ -90,13 +90,14 @@ func (e *EventReader) Next() (name string, data []byte, err error) {
 				e.name = e.name[:0]
 				continue
 			}
-			if len(single) > e.limit {
+			data = e.joined
+			if single != nil {
+				data = single
+			}
+			if len(data) > e.limit {
 				return "", nil, ErrEventTooLarge
 			}
-			if single != nil {
-				return string(e.name), single, nil
-			}
-			return string(e.name), e.joined, nil
+			return string(e.name), data, nil
 		}
 		if v, ok := field(line, "data"); ok {
 			switch {
@@ -181,6 +182,7 @@ func (e *EventReader) first(line []byte) []byte {
 // line reads until the buffer holds a line. At the end of the stream it returns
 // what is left with [io.EOF].
 func (e *EventReader) line() ([]byte, error) {
+	empty := 0
 	for {
 		if e.err != nil {
 			rest := e.first(e.buf[e.start:e.end])
@@ -202,6 +204,11 @@ func (e *EventReader) line() ([]byte, error) {
 		n, err := e.r.Read(e.buf[e.end:])
 		e.end += n
 		e.err = err
+		if n > 0 {
+			empty = 0
+		} else if empty++; empty > 100 && err == nil {
+			e.err = io.ErrNoProgress
+		}
 		if line, ok := e.buffered(); ok {
 			return line, nil
 		}
