@@ -49,80 +49,51 @@ func (o *reply) whole(events iter.Seq2[model.Event, error]) {
 // status for an error and the start of a stream; after that an error is an
 // event of its own, and the stream ends without [DONE].
 func (o *reply) stream(events iter.Seq2[model.Event, error]) {
-	var (
-		enc     = openai.NewChunkEncoder(o.req)
-		rc      = http.NewResponseController(o.w)
-		buf     []byte
-		started bool
-		ended   bool
-	)
-	begin := func() {
-		o.admissionHeaders()
-		h := o.w.Header()
-		h.Set("Content-Type", "text/event-stream")
-		h.Set("Cache-Control", "no-cache, no-transform")
-		h.Set("X-Accel-Buffering", "no") // reverse proxies must not collect the stream
-		h.Set("Trailer", headerCost+", "+headerEstimated)
-		o.w.WriteHeader(http.StatusOK)
-		started = true
-	}
-	send := func() bool {
-		if len(buf) == 0 {
-			return true
+	enc := openai.NewChunkEncoder(o.req)
+	var out *streamWriter // nil until the stream has begun
+	ended := false
+	defer func() {
+		if out != nil {
+			out.close() // also when the model panics: the goroutine uses o.w
 		}
-		o.deadline()
-		if _, err := o.w.Write(buf); err != nil {
-			return false
+	}()
+	fail := func(e *model.Error) {
+		switch {
+		case out == nil:
+			o.admissionHeaders()
+			o.gateway.writeError(o.w, o.r, e)
+		case e.Code != model.CodeCanceled || o.r.Context().Err() == nil:
+			out.append(func(b []byte) []byte { return enc.AppendError(b, e) })
 		}
-		buf = buf[:0]
-		return rc.Flush() == nil
 	}
 	for ev, err := range events {
 		if err != nil {
-			e := model.AsError(err)
-			if !started {
-				o.admissionHeaders()
-				o.gateway.writeError(o.w, o.r, e)
-				return
-			}
-			o.fail(e, buf[:0])
+			fail(model.AsError(err))
 			return
 		}
-		if !started {
-			begin()
+		if out == nil {
+			o.admissionHeaders()
+			h := o.w.Header()
+			h.Set("Content-Type", "text/event-stream")
+			h.Set("Cache-Control", "no-cache, no-transform")
+			h.Set("X-Accel-Buffering", "no") // reverse proxies must not collect the stream
+			h.Set("Trailer", headerCost+", "+headerEstimated)
+			o.w.WriteHeader(http.StatusOK)
+			out = newStreamWriter(o.w, o.gateway.WriteTimeout)
 		}
-		buf = enc.Append(buf[:0], &ev)
-		if ev.Kind == model.KindEnd {
-			ended = true
-			receiptHeaders(o.w.Header(), ev.Receipt)
-		}
-		if !send() {
+		if !out.append(func(b []byte) []byte { return enc.Append(b, &ev) }) {
 			return // the client left; leaving the range cancels the call
+		}
+		if ev.Kind == model.KindEnd {
+			out.close() // the trailer is set when nobody else uses the writer
+			receiptHeaders(o.w.Header(), ev.Receipt)
+			ended = true // the sequence still ends by itself, which may tidy up
 		}
 	}
 	if ended {
 		return
 	}
-	e := model.Errorf(http.StatusBadGateway, model.CodeUpstreamProtocol, "the reply ended before it was complete")
-	if !started {
-		o.admissionHeaders()
-		o.gateway.writeError(o.w, o.r, e)
-		return
-	}
-	o.fail(e, buf[:0])
-}
-
-// fail reports an error inside a stream that has begun.
-func (o *reply) fail(e *model.Error, buf []byte) {
-	if e.Code == model.CodeCanceled && o.r.Context().Err() != nil {
-		return
-	}
-	buf = append(buf, "data: "...)
-	buf = openai.AppendError(buf, e)
-	buf = append(buf, "\n\n"...)
-	o.deadline()
-	o.w.Write(buf)
-	http.NewResponseController(o.w).Flush()
+	fail(model.Errorf(http.StatusBadGateway, model.CodeUpstreamProtocol, "the reply ended before it was complete"))
 }
 
 // deadline gives the client a bounded time to accept the next write. Without
