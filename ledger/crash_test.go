@@ -244,4 +244,3 @@ func TestTheCrashTestNoticesAnEarlyAcknowledgement(t *testing.T) {
 	}
 	t.Fatal("no call was missing although none waited for its commit")
 }
-

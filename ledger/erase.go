@@ -57,10 +57,6 @@ func (l *Ledger) EraseCustomer(ctx context.Context, customer string) error {
 			return fmt.Errorf("customer %.80q: %w", customer, ErrNotFound)
 		}
 		id = v.customer
-		// Overwrite what is deleted, rather than only unlink it.
-		if _, err := tx.Exec("PRAGMA secure_delete = ON"); err != nil {
-			return err
-		}
 		r, err := tx.Exec("UPDATE tenants SET name = NULL, key = NULL WHERE id = ?", id)
 		if err != nil {
 			return err
@@ -114,13 +110,6 @@ func (l *Ledger) EraseCustomer(ctx context.Context, customer string) error {
 			break
 		}
 		from = last.v
-	}
-	err = l.db.WriteAlone(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec("PRAGMA secure_delete = OFF")
-		return err
-	})
-	if err != nil {
-		return unavailable(err)
 	}
 	// Older versions of the pages are still in the log: empty it.
 	return unavailable(l.db.EmptyLog(ctx))

@@ -56,7 +56,9 @@ func (f *fixture) reopen() {
 }
 
 // call makes a call of a customer that costs the given picodollars.
-func (f *fixture) call(customer string, cost money.Pico) *Call { return makeCall(f.now, customer, cost) }
+func (f *fixture) call(customer string, cost money.Pico) *Call {
+	return makeCall(f.now, customer, cost)
+}
 
 func makeCall(now time.Time, customer string, cost money.Pico) *Call {
 	line, err := money.NewLine("input", money.Int(int64(cost)), money.Int(1).Shift(-12))
@@ -158,3 +160,5 @@ func TestACallThatContradictsItselfIsRefused(t *testing.T) {
 		t.Errorf("%d calls were recorded", v.Calls)
 	}
 }
+
+func contextWithCancel() (context.Context, context.CancelFunc) { return context.WithCancel(ctx) }

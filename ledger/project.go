@@ -90,7 +90,7 @@ func (v *verifier) projections() error {
 		return err
 	}
 	var contents int64
-	if err := v.q.QueryRow("SELECT count(*) FROM content WHERE seq IN (SELECT c.seq FROM calls c JOIN tenants t ON t.id = c.customer WHERE t.key IS NOT NULL)").Scan(&contents); err != nil {
+	if err := v.q.QueryRow("SELECT count(*) FROM content WHERE seq NOT IN (SELECT c.seq FROM tenants t JOIN calls c ON c.customer = t.id WHERE t.key IS NULL)").Scan(&contents); err != nil {
 		return err
 	}
 	if contents != v.contents {

@@ -180,6 +180,7 @@ func (db *DB) open(ctx context.Context) error {
 		s, err := db.connect(ctx, sqlite3.OPEN_READWRITE,
 			"PRAGMA journal_mode=WAL",
 			"PRAGMA synchronous=NORMAL", // see the package comment
+			"PRAGMA secure_delete=ON",   // what is deleted is overwritten: erasure is real
 			"PRAGMA wal_autocheckpoint=0",
 			"PRAGMA journal_size_limit=67108864",
 			"PRAGMA cache_size=-16384",
