@@ -199,27 +199,12 @@ func (b *Book) History(provider, model string) []*Card {
 // before its resellers. At last comes a provider's card for any model.
 func (b *Book) Find(provider, model string, at time.Time) (*Card, bool) {
 	providers := append(providerNames(provider), "")
+	if c := b.named(providers, provider, model, at); c != nil {
+		return c, true
+	}
 	for _, name := range aliases(provider, model) {
-		for layer := b; layer != nil; layer = layer.under {
-			layer.open()
-			for _, p := range providers {
-				if c := inForce(layer.cards[key(p, name)], at); c != nil {
-					return c, true
-				}
-			}
-			if layer.own {
-				if c := inForce(layer.cards[strings.ToLower(name)], at); c != nil {
-					return c, true
-				}
-			}
-			if provider != "" {
-				continue
-			}
-			for _, k := range layer.models[strings.ToLower(name)] {
-				if c := inForce(layer.cards[k], at); c != nil {
-					return c, true
-				}
-			}
+		if c := b.named(providers, provider, name, at); c != nil {
+			return c, true
 		}
 		if p, rest, ok := strings.Cut(name, "/"); ok && provider == "" && b.knows(p) {
 			if c, ok := b.Find(p, rest, at); ok {
@@ -233,6 +218,32 @@ func (b *Book) Find(provider, model string, at time.Time) (*Card, bool) {
 		}
 	}
 	return nil, false
+}
+
+// named finds the card of exactly one name, the topmost layer first.
+func (b *Book) named(providers []string, provider, name string, at time.Time) *Card {
+	for layer := b; layer != nil; layer = layer.under {
+		layer.open()
+		for _, p := range providers {
+			if c := inForce(layer.cards[key(p, name)], at); c != nil {
+				return c
+			}
+		}
+		if layer.own {
+			if c := inForce(layer.cards[strings.ToLower(name)], at); c != nil {
+				return c
+			}
+		}
+		if provider != "" {
+			continue
+		}
+		for _, k := range layer.models[strings.ToLower(name)] {
+			if c := inForce(layer.cards[k], at); c != nil {
+				return c
+			}
+		}
+	}
+	return nil
 }
 
 // knows says that some layer has cards of a provider, under any of its names.

@@ -25,12 +25,21 @@ type Rates struct {
 	Has model.BucketSet
 	// USD is the price of one token or unit of each priced bucket.
 	USD [model.NumBuckets]money.Decimal
+
+	// pico is the price of the buckets in whole, whose price is a whole number
+	// of picodollars: nearly all. It spares the decimal arithmetic.
+	pico  [model.NumBuckets]money.Pico
+	whole model.BucketSet
 }
 
 // Set prices one token or unit of a bucket.
 func (r *Rates) Set(b model.Bucket, usd money.Decimal) {
 	r.Has = r.Has.With(b)
 	r.USD[b] = usd
+	r.whole &^= 1 << b
+	if p, exact, err := usd.Pico(); err == nil && exact {
+		r.pico[b], r.whole = p, r.whole.With(b)
+	}
 }
 
 // SetPerMillion prices a million tokens or units of a bucket.
@@ -48,12 +57,13 @@ func (r *Rates) replace(v *Rates) {
 	for b := range model.NumBuckets {
 		switch {
 		case v.Has.Has(b):
-			r.USD[b] = v.USD[b]
+			r.USD[b], r.pico[b] = v.USD[b], v.pico[b]
 		case b.IsToken():
 			r.USD[b] = money.Decimal{}
 		}
 	}
 	r.Has = r.Has&^tokenBuckets | v.Has
+	r.whole = r.whole&^(tokenBuckets|v.Has) | v.whole
 }
 
 // Tier is a card that applies to prompts above a length.

@@ -312,3 +312,35 @@ func BenchmarkBound(b *testing.B) {
 		}
 	}
 }
+
+// The shortcut for whole picodollars gives what decimal arithmetic gives.
+func TestWholePicodollarsAgreeWithDecimals(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var fast, slow Card
+		u := &model.Usage{}
+		for b := range model.WebSearch {
+			usd := money.Int(rapid.Int64Range(0, 1_000_000_000).Draw(t, "price")).Shift(-int32(rapid.IntRange(6, 13).Draw(t, "scale")))
+			fast.Base.Set(b, usd)
+			slow.Base.Set(b, usd)
+			u.Count[b] = rapid.Int64Range(0, 10_000).Draw(t, "n")
+		}
+		slow.Base.whole = 0
+		x, errX := fast.Rate(u, Query{})
+		y, errY := slow.Rate(u, Query{})
+		if (errX == nil) != (errY == nil) {
+			t.Fatal(errX, errY)
+		}
+		if errX != nil {
+			return
+		}
+		if x.Total.Cmp(y.Total) != 0 || len(x.Lines) != len(y.Lines) {
+			t.Fatalf("%s, %s", x.Total, y.Total)
+		}
+		for i := range x.Lines {
+			a, b := x.Lines[i], y.Lines[i]
+			if a.Item != b.Item || a.Amount != b.Amount || a.UnitPrice.Cmp(b.UnitPrice) != 0 || a.Quantity.Cmp(b.Quantity) != 0 || (a.Exact == nil) != (b.Exact == nil) {
+				t.Fatalf("%+v, %+v", a, b)
+			}
+		}
+	})
+}

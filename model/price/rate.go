@@ -2,6 +2,8 @@ package price
 
 import (
 	"fmt"
+	"math"
+	"math/bits"
 	"strings"
 	"time"
 
@@ -147,7 +149,11 @@ func (c *Card) Rate(u *model.Usage, q Query) (Rating, error) {
 	rates := c.effective(u, q)
 	scale, scaled := c.multiplier(u, q)
 	out.Known = true
+	var whole money.Pico // the sum of the lines that are whole picodollars
 	for b := range model.NumBuckets {
+		if b.IsToken() && u.Count[b] == 0 {
+			continue
+		}
 		quantity := c.billed(u, b, &rates)
 		if quantity.IsZero() {
 			continue
@@ -159,6 +165,18 @@ func (c *Card) Rate(u *model.Usage, q Query) (Rating, error) {
 			continue
 		}
 		unit := rates.USD[from]
+		if out.Lines == nil {
+			out.Lines = make([]money.Line, 0, 4)
+		}
+		if b.IsToken() && !scaled && rates.whole.Has(from) {
+			if p, ok := times(rates.pico[from], u.Count[b]); ok {
+				if sum, err := whole.Add(p); err == nil {
+					whole = sum
+					out.Lines = append(out.Lines, money.Line{Item: b.String(), Quantity: quantity, UnitPrice: unit, Amount: p})
+					continue
+				}
+			}
+		}
 		if scaled && b.IsToken() {
 			unit = unit.Mul(scale)
 		}
@@ -166,13 +184,20 @@ func (c *Card) Rate(u *model.Usage, q Query) (Rating, error) {
 		if err != nil {
 			return out, fmt.Errorf("price %s: %w", c.Version, err)
 		}
-		if out.Lines == nil {
-			out.Lines = make([]money.Line, 0, 4)
-		}
 		out.Lines = append(out.Lines, line)
 		out.Total = out.Total.Add(amount(&line))
 	}
+	out.Total = out.Total.Add(whole.Decimal())
 	return out, nil
+}
+
+// times is p × n when it fits and neither is negative.
+func times(p money.Pico, n int64) (money.Pico, bool) {
+	if p < 0 || n < 0 {
+		return 0, false
+	}
+	hi, lo := bits.Mul64(uint64(p), uint64(n))
+	return money.Pico(lo), hi == 0 && lo <= math.MaxInt64
 }
 
 // amount is the exact amount of a line.

@@ -212,7 +212,7 @@ func (c *collector) observeFacts(doc *node) {
 		if root.at("performanceConfig", "latency").str() == "optimized" && c.facts.ServiceTier == "" {
 			c.facts.ServiceTier = "optimized"
 		}
-		if g := root.get("inference_geo").str(); g != "" {
+		if g := root.first("inference_geo", "inferenceGeo").str(); g != "" {
 			c.facts.Geography = g
 		}
 	}
@@ -310,6 +310,7 @@ func (c *collector) webSearches() (model.Bucket, int64) {
 	// OpenAI's search models in chat completions search once per call and show
 	// no item for it.
 	if (c.provider == "openai" || c.provider == "azure") && c.surface == "chat.completions" && c.text &&
+		(c.ctx.Priced == 0 || c.ctx.Priced.Has(model.WebSearch)) &&
 		(strings.Contains(c.ctx.Model, "-search-preview") || strings.Contains(c.ctx.Model, "-search-api")) {
 		return model.WebSearch, 1
 	}
@@ -361,10 +362,14 @@ func (c *collector) result() Result {
 		cut:        c.ctx.EndedBy != "" || !c.wholeBody && !c.ended && !known,
 		failed:     c.failed && !c.text && (c.wholeBody || c.onlyError()),
 		noOutput:   noCompletion(c.surface),
+		out:        c.outputBucket(),
 		maxOutput:  c.maxOutput(),
-		maxInput:   c.ctx.MaxInput,
+		maxInput:   c.maxInput(),
 		prompt:     c.promptTokens,
 		completion: c.completionTokens,
+	}
+	if c.transcribes() && c.ctx.Priced.Has(model.InputAudio) {
+		env.in = model.InputAudio
 	}
 	bucket, searches := c.webSearches()
 	if searches > 0 && (k == nil || k.units[model.WebSearch].state == missing && k.units[model.SearchQuery].state == missing) {
@@ -376,6 +381,9 @@ func (c *collector) result() Result {
 	}
 	c.chooseSearch(k)
 	u := assemble(k, &env)
+	if env.cut && u.Estimated != 0 {
+		u.Flag(FlagCut)
+	}
 	u.ServiceTier, u.Geography = c.facts.ServiceTier, c.facts.Geography
 	if n != nil {
 		facts(u, n)
@@ -390,6 +398,7 @@ func (c *collector) result() Result {
 		statedCost(u, c.cost, c.ctx.CostDivisor)
 	} else if path, divisor := reportedPath(c.provider); path != nil && c.ctx.CostPath == "" {
 		statedCost(u, n.lookup(path), divisor)
+		byok(c.provider, u, n)
 	}
 	if c.context == "" {
 		c.context = c.request.at("web_search_options", "search_context_size").str()
@@ -402,14 +411,15 @@ func (c *collector) result() Result {
 func (c *collector) onlyError() bool { return c.documents <= 1 && c.usage == nil && c.start == nil }
 
 // requestFee counts the request where Perplexity's reply itself shows that it
-// has a fee: a search context size, or a request cost.
+// has a fee. A card that prices requests adds it otherwise; one that does not
+// is not made incomplete by a fee that only may exist.
 func (c *collector) requestFee(u *model.Usage, n *node) {
-	if c.provider != "perplexity" || u.IsZero() {
+	if c.provider != "perplexity" || u.IsZero() || c.ctx.Priced != 0 && len(c.costPath) == 0 {
 		return
 	}
 	cost := n.get("cost").object()
 	fee, ok := cost.get("request_cost").decimal()
-	if ok && fee.Sign() > 0 || cost == nil && n.get("search_context_size") != nil && n.get("num_search_queries") == nil {
+	if ok && fee.Sign() > 0 || cost == nil && c.ctx.Priced == 0 && n.get("search_context_size") != nil && n.get("num_search_queries") == nil {
 		u.Count[model.RequestFee] = 1
 	}
 }
@@ -434,10 +444,13 @@ func (c *collector) media(k *counts) *counts {
 			k = &counts{}
 		}
 	}
-	switch c.surface {
-	case "audio.transcriptions", "audio.translations", "transcribe":
+	switch {
+	case c.transcribes():
 		seconds := c.seconds()
-		tokens := k != nil && k.usesTokens()
+		if k != nil && k.seconds != nil {
+			seconds = k.seconds
+		}
+		tokens := k != nil && k.usesTokens() && !k.allZero()
 		switch {
 		case seconds == nil:
 		case !tokens, priced.Has(model.AudioSecond) && !priced.Has(model.Input) && !priced.Has(model.InputAudio):
@@ -447,14 +460,14 @@ func (c *collector) media(k *counts) *counts {
 			}
 			k.prompt, k.completion, k.audio = count{}, count{}, count{}
 		}
-	case "audio.speech", "speech", "speak":
+	case c.outputBucket() == model.OutputAudio:
 		text := c.request.first("input", "text").str()
 		byCharacter := priced.Has(model.Character) || priced == 0 && !strings.HasPrefix(c.ctx.Model, "gpt-")
 		if text != "" && byCharacter && (k == nil || !priced.Has(model.Input) && priced != 0) {
 			k = &counts{}
 			k.unit(model.Character, count{n: runes(text), state: stated})
 		}
-	case "images", "images.generations", "images.edits", "images.variations", "image", "generateImages", "predict":
+	case c.outputBucket() == model.OutputImage:
 		if c.images == 0 {
 			break
 		}
@@ -470,11 +483,44 @@ func (c *collector) media(k *counts) *counts {
 	return k
 }
 
+// transcribes says that the surface turns audio into text.
+func (c *collector) transcribes() bool {
+	switch c.surface {
+	case "audio.transcriptions", "audio.translations", "transcribe":
+		return true
+	}
+	return false
+}
+
+// outputBucket is the kind of token that the surface puts out.
+func (c *collector) outputBucket() model.Bucket {
+	switch c.surface {
+	case "audio.speech", "speech", "speak":
+		return model.OutputAudio
+	case "images", "images.generations", "images.edits", "images.variations", "image", "generateImages", "predict":
+		return model.OutputImage
+	}
+	return model.Output
+}
+
+// maxInput is the most prompt tokens that the request or the model allows.
+func (c *collector) maxInput() int64 {
+	most := c.ctx.MaxInput
+	for _, key := range []string{"max_prompt_tokens", "max_input_tokens"} {
+		if d, ok := c.request.get(key).decimal(); ok {
+			if v, ok := d.Int64(); ok && v > 0 && (most == 0 || v < most) {
+				most = v
+			}
+		}
+	}
+	return most
+}
+
 // seconds is the length of transcribed audio as the reply states it.
 func (c *collector) seconds() *money.Decimal {
 	for _, n := range []*node{
 		c.usage.get("seconds"), c.duration,
-		c.request.first("audio_seconds", "duration_seconds", "audio_duration_seconds", "duration"),
+		c.request.first("audio_seconds", "duration_seconds", "audio_duration_seconds", "audio_duration", "duration", "seconds"),
 	} {
 		if d, ok := n.decimal(); ok && d.Sign() > 0 {
 			return &d

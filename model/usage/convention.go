@@ -69,6 +69,10 @@ func openAI(provider, surface string, n *node) *counts {
 	total := k.read(n.get("total_tokens"))
 
 	switch provider {
+	case "qwen", "dashscope", "alibaba":
+		// The native multimodal shape states them at the top, inside the input.
+		k.audio = either(k.audio, k.read(n.get("audio_tokens")))
+		k.image = either(k.image, k.read(n.get("image_tokens")))
 	case "xai":
 		// xAI's chat counts reasoning beside completion_tokens, its Responses
 		// endpoint inside output_tokens; total_tokens tells (xAI, "Reasoning",
@@ -125,6 +129,7 @@ func (k *counts) audioOf(provider, surface string, n *node) {
 			k.duration(n.first("seconds", "duration"))
 		}
 	case "audio.speech":
+		k.unit(model.Character, k.read(n.first("characters", "input_characters", "total_characters", "usage_characters")))
 		// What speech puts out is audio.
 		if k.outAudio.state == missing {
 			k.outAudio = k.completion
@@ -155,7 +160,11 @@ func (k *counts) duration(n *node) {
 // reasoningOutside decides by the stated total where reasoning lies, and
 // otherwise by what the provider is known to do.
 func reasoningOutside(k *counts, total count, otherwise bool) bool {
-	if k.reasoning.n > 0 && total.state == stated && k.prompt.state == stated && k.completion.state == stated {
+	if total.state == stated && k.reasoning.n > k.completion.n &&
+		total.n == k.prompt.n+k.completion.n+k.reasoning.n {
+		return true
+	}
+	if k.reasoning.n > 0 && k.reasoning.n <= k.completion.n && total.state == stated && k.prompt.state == stated && k.completion.state == stated {
 		switch total.n {
 		case k.prompt.n + k.completion.n + k.reasoning.n:
 			return true
@@ -280,12 +289,26 @@ func gemini(n *node) *counts {
 	return k
 }
 
+// interactions reads the usage of Gemini's Interactions endpoint, which has the
+// same convention under other names (Google, "Interactions API", Usage).
+func interactions(n *node) *counts {
+	k := &counts{reasoningOutside: true}
+	k.prompt = k.read(n.get("total_input_tokens"))
+	k.cached = k.read(n.get("total_cached_tokens"))
+	k.completion = k.read(n.get("total_output_tokens"))
+	k.reasoning = either(k.read(n.get("total_thought_tokens")), k.read(n.get("total_reasoning_tokens")))
+	k.extraInput = k.read(n.get("total_tool_use_tokens"))
+	k.audio, k.image = k.modality(n.get("input_tokens_by_modality"))
+	k.outAudio, k.outImage = k.modality(n.get("output_tokens_by_modality"))
+	return k
+}
+
 // modality sums the audio and image tokens of a list by modality. Video frames
 // and documents are priced as text by every published Gemini price, and stay
 // with it.
 func (k *counts) modality(details *node) (audio, image count) {
 	for _, item := range details.items() {
-		n := k.read(item.first("tokenCount", "token_count"))
+		n := k.read(item.first("tokenCount", "token_count", "tokens"))
 		switch strings.ToUpper(item.get("modality").str()) {
 		case "AUDIO":
 			audio = sum(audio, n)
@@ -299,7 +322,7 @@ func (k *counts) modality(details *node) (audio, image count) {
 // cohere reads Cohere's usage (v2) or meta (v1). billed_units is what is
 // charged; tokens counts also what Cohere adds and does not charge, and stands
 // in only where nothing billed is stated.
-func cohere(surface string, n *node) *counts {
+func cohere(n *node) *counts {
 	k := &counts{}
 	billed, tokens := n.get("billed_units").object(), n.get("tokens").object()
 	pick := func(key string) count {
@@ -316,11 +339,9 @@ func cohere(surface string, n *node) *counts {
 	if k.image.state == stated && k.image.n > 0 {
 		k.prompt = sum(k.prompt, k.image) // image_tokens lie beside input_tokens
 	}
-	k.cached = k.read(n.get("cached_tokens"))
+	// usage.cached_tokens says what was found in a cache; Cohere bills the same
+	// for it, and billed_units already holds what is billed.
 	k.unit(model.SearchUnit, k.read(billed.get("search_units")))
-	if surface == "rerank" && k.units[model.SearchUnit].state == missing {
-		k.unit(model.SearchUnit, k.read(billed.get("search_units")))
-	}
 	return k
 }
 
@@ -355,6 +376,8 @@ func noCompletion(surface string) bool {
 // provider speaks several.
 func convention(provider, surface string, n *node) *counts {
 	switch {
+	case n.has("total_input_tokens") || n.has("total_output_tokens"):
+		return interactions(n)
 	case n.has("promptTokenCount") || n.has("prompt_token_count") || n.has("totalTokenCount") ||
 		n.has("candidatesTokenCount") || n.has("thoughtsTokenCount"):
 		return gemini(n)
@@ -362,7 +385,7 @@ func convention(provider, surface string, n *node) *counts {
 		provider == "bedrock" && n.has("cacheReadInputTokens"):
 		return bedrock(n)
 	case n.has("billed_units") || provider == "cohere" && n.has("tokens"):
-		return cohere(surface, n)
+		return cohere(n)
 	case n.has("prompt_eval_count") || n.has("eval_count"):
 		return ollama(n)
 	case n.has("prompt_tokens") || n.has("completion_tokens"):
@@ -390,10 +413,21 @@ func facts(u *model.Usage, n *node) {
 		u.ServiceTier = "fast"
 	}
 	u.ServiceTier = normalTier(u.ServiceTier)
-	in := n.first("prompt_tokens_details", "input_tokens_details")
-	set(&u.CacheType, in.get("cache_type"))
-	set(&u.CacheType, n.get("cache_type"))
-	set(&u.Geography, n.get("inference_geo"))
+	set(&u.CacheType, cacheType(n, 0))
+	set(&u.Geography, n.first("inference_geo", "inferenceGeo"))
+}
+
+// cacheType finds Qwen's cache_type, which stands among the prompt's details.
+func cacheType(n *node, depth int) *node {
+	if t := n.get("cache_type"); t != nil || n.object() == nil || depth > 2 {
+		return t
+	}
+	for _, v := range n.vals {
+		if t := cacheType(v, depth+1); t != nil {
+			return t
+		}
+	}
+	return nil
 }
 
 // trafficTier reads Vertex AI's traffic type as a service tier.

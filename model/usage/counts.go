@@ -64,6 +64,9 @@ func (k *counts) read(n *node) count {
 	if n == nil || n.kind == '0' {
 		return count{}
 	}
+	if v, ok := n.small(); ok && v <= maxCount {
+		return count{n: v, state: stated}
+	}
 	d, ok := n.decimal()
 	if !ok {
 		if n.kind == 'n' {
@@ -134,10 +137,11 @@ func sum(cs ...count) (total count) {
 
 // environment is what is known of the call besides the reply's numbers.
 type environment struct {
-	text       bool // the reply has output
-	cut        bool // the reply did not come to its own end
-	failed     bool // the reply is an error and nothing else: nothing was consumed
-	noOutput   bool // the surface has no completion (embeddings, rerank)
+	text       bool         // the reply has output
+	cut        bool         // the reply did not come to its own end
+	failed     bool         // the reply is an error and nothing else: nothing was consumed
+	noOutput   bool         // the surface has no completion (embeddings, rerank)
+	in, out    model.Bucket // where estimates go: text but for audio and image surfaces
 	maxOutput  int64
 	maxInput   int64
 	prompt     func() int64
@@ -262,7 +266,7 @@ func (a *assembler) prompt() {
 		// The plain tokens stand alone; reads and writes lie beside them.
 		read, write, hour := a.beside(model.CacheRead, k.cached), a.beside(model.CacheWrite, k.write), a.beside(model.CacheWrite1h, k.write1h)
 		if estimated {
-			a.estimate(model.Input, a.env.prompt()-read-write-hour)
+			a.estimate(a.env.in, a.env.prompt()-read-write-hour)
 		} else {
 			u.Count[model.Input] += total.n
 		}
@@ -310,7 +314,7 @@ func (a *assembler) prompt() {
 	u.Count[model.InputAudio] += audioLeft
 	u.Count[model.InputImage] += imageLeft
 	if estimated {
-		a.estimate(model.Input, plain)
+		a.estimate(a.env.in, plain)
 	} else {
 		u.Count[model.Input] += plain
 	}
@@ -356,5 +360,5 @@ func (a *assembler) output() {
 		u.Flag(FlagCapped)
 		n = env.maxOutput
 	}
-	a.estimate(model.Output, n)
+	a.estimate(a.env.out, n)
 }

@@ -17,7 +17,7 @@ func OpenAIUsage(provider, surface string, raw []byte) *model.Usage {
 		return nil
 	}
 	none := func() int64 { return 0 }
-	u := assemble(k, &environment{noOutput: noCompletion(surface), prompt: none, completion: none})
+	u := assemble(k, &environment{noOutput: noCompletion(surface), out: model.Output, prompt: none, completion: none})
 	if k.prompt.state != stated && !k.usesUnits() {
 		u.Estimated = u.Estimated.With(model.Input)
 	}
@@ -28,7 +28,20 @@ func OpenAIUsage(provider, surface string, raw []byte) *model.Usage {
 	if path, divisor := reportedPath(provider); path != nil {
 		statedCost(u, n.lookup(path), divisor)
 	}
+	byok(provider, u, n)
 	return u
+}
+
+// byok adds what the provider behind OpenRouter bills itself when the call used
+// the customer's own key with it: cost is then OpenRouter's fee alone.
+func byok(provider string, u *model.Usage, n *node) {
+	if provider != "openrouter" || u.ProviderCost == nil || !n.get("is_byok").isTrue() {
+		return
+	}
+	if d, ok := n.at("cost_details", "upstream_inference_cost").decimal(); ok && d.Sign() > 0 {
+		total := u.ProviderCost.Add(d)
+		u.ProviderCost = &total
+	}
 }
 
 // Known is what Reconcile needs to judge and complete a usage.
@@ -51,7 +64,7 @@ type Known struct {
 // was read from a reply; nil is a usage that was not stated. The result is a new
 // value with every missing side estimated and marked.
 func Reconcile(u *model.Usage, k Known) *model.Usage {
-	env := &environment{text: k.Text, cut: k.Cut, noOutput: k.NoOutput, maxOutput: k.MaxOutput, prompt: k.Prompt, completion: k.Completion}
+	env := &environment{out: model.Output, text: k.Text, cut: k.Cut, noOutput: k.NoOutput, maxOutput: k.MaxOutput, prompt: k.Prompt, completion: k.Completion}
 	if u == nil {
 		return assemble(nil, env)
 	}

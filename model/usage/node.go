@@ -26,7 +26,7 @@ const maxDepth = 256
 
 // parseNode reads one JSON value that fills data but for white space.
 func parseNode(data []byte) (*node, error) {
-	p := nodeParser{data: data}
+	p := nodeParser{data: string(data)}
 	p.space()
 	n, err := p.value(0)
 	if err != nil {
@@ -39,9 +39,23 @@ func parseNode(data []byte) (*node, error) {
 	return n, nil
 }
 
+// nodeParser copies the text once; all strings without escapes are parts of
+// that copy.
 type nodeParser struct {
-	data []byte
+	data string
 	i    int
+	slab []node
+}
+
+// make allocates nodes by the dozen.
+func (p *nodeParser) make(kind byte, text string) *node {
+	if len(p.slab) == 0 {
+		p.slab = make([]node, 16)
+	}
+	n := &p.slab[0]
+	p.slab = p.slab[1:]
+	n.kind, n.text = kind, text
+	return n
 }
 
 func (p *nodeParser) space() {
@@ -79,7 +93,7 @@ func (p *nodeParser) value(depth int) (*node, error) {
 		return p.members(depth, ']')
 	case c == '"':
 		s, err := p.str()
-		return &node{kind: 's', text: s}, err
+		return p.make('s', s), err
 	case c == 't':
 		return nodeTrue, p.word("true")
 	case c == 'f':
@@ -92,7 +106,7 @@ func (p *nodeParser) value(depth int) (*node, error) {
 }
 
 func (p *nodeParser) word(w string) error {
-	if len(p.data)-p.i < len(w) || string(p.data[p.i:p.i+len(w)]) != w {
+	if len(p.data)-p.i < len(w) || p.data[p.i:p.i+len(w)] != w {
 		return errJSON
 	}
 	p.i += len(w)
@@ -100,10 +114,12 @@ func (p *nodeParser) word(w string) error {
 }
 
 func (p *nodeParser) members(depth int, end byte) (*node, error) {
-	n := &node{kind: 'a'}
+	n := p.make('a', "")
 	if end == '}' {
 		n.kind = 'o'
+		n.keys = make([]string, 0, 6)
 	}
+	n.vals = make([]*node, 0, 6)
 	p.i++
 	p.space()
 	if p.peek() == end {
@@ -152,7 +168,7 @@ func (p *nodeParser) str() (string, error) {
 		switch c := p.data[i]; {
 		case c == '"':
 			p.i = i + 1
-			return string(p.data[start:i]), nil
+			return p.data[start:i], nil
 		case c == '\\':
 			return p.escaped(start)
 		case c < ' ':
@@ -170,7 +186,7 @@ func (p *nodeParser) escaped(start int) (string, error) {
 			i++
 		case '"':
 			var s string
-			if err := json.Unmarshal(p.data[start-1:i+1], &s); err != nil {
+			if err := json.Unmarshal([]byte(p.data[start-1:i+1]), &s); err != nil {
 				return "", errJSON
 			}
 			p.i = i + 1
@@ -192,7 +208,8 @@ func (p *nodeParser) number() (*node, error) {
 	if p.peek() == '-' {
 		p.i++
 	}
-	if !digits() {
+	first := p.i
+	if !digits() || p.data[first] == '0' && p.i > first+1 {
 		return nil, errJSON
 	}
 	if p.peek() == '.' {
@@ -210,7 +227,7 @@ func (p *nodeParser) number() (*node, error) {
 			return nil, errJSON
 		}
 	}
-	return &node{kind: 'n', text: string(p.data[start:p.i])}, nil
+	return p.make('n', p.data[start:p.i]), nil
 }
 
 // get is the last member with the key that is not null, or nil. All methods
@@ -281,6 +298,22 @@ func (n *node) items() []*node {
 }
 
 func (n *node) isTrue() bool { return n != nil && n.kind == 't' }
+
+// small is the value of a number of at most 15 digits, without a sign, as nearly
+// all counts are.
+func (n *node) small() (v int64, ok bool) {
+	if n.kind != 'n' || len(n.text) > 15 {
+		return 0, false
+	}
+	for i := 0; i < len(n.text); i++ {
+		c := n.text[i]
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		v = v*10 + int64(c-'0')
+	}
+	return v, true
+}
 
 // decimal is the exact value of a number, or of a string that is a number.
 func (n *node) decimal() (money.Decimal, bool) {

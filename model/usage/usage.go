@@ -25,7 +25,6 @@ const (
 	FlagCapped        = "estimate_capped"        // an estimate cut to the maximum output
 	FlagTruncated     = "truncated_event"        // the stream ended inside an event
 	FlagMalformed     = "malformed_event"        // an event that is not valid JSON
-	FlagRepeated      = "usage_repeated"         // usage stated more than once
 	FlagUpstreamError = "upstream_error"         // the reply is or ends in an error
 	FlagCut           = "stream_cut"             // the stream ended before its end
 	FlagCostRefused   = "reported_cost_refused"  // a stated cost that cannot be true
