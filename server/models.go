@@ -68,6 +68,7 @@ type models struct {
 	upstreams map[string]upstream
 	named     map[string]*served // fixed once the server has started
 	localName string
+	started   time.Time
 	list      []gateway.Entry
 
 	mu      sync.RWMutex
@@ -77,7 +78,7 @@ type models struct {
 // newModels builds every configured upstream and served model, so that a fault
 // of the configuration shows at the start.
 func newModels(s *stack) (*models, error) {
-	m := &models{stack: s, upstreams: map[string]upstream{}, named: map[string]*served{}, passing: map[string]*served{}}
+	m := &models{stack: s, upstreams: map[string]upstream{}, named: map[string]*served{}, passing: map[string]*served{}, started: s.now()}
 	reg, file := registry(), s.settings.file
 	var faults []error
 	for _, name := range slices.Sorted(maps.Keys(file.Upstreams)) {
@@ -171,7 +172,7 @@ func (m *models) addLocal(name string, engine *local.Engine) {
 func (m *models) makeList() {
 	m.list = nil
 	for _, name := range slices.Sorted(maps.Keys(m.named)) {
-		m.list = append(m.list, gateway.Entry{Name: name, OwnedBy: m.named[name].upstream, Created: time.Unix(0, 0)})
+		m.list = append(m.list, gateway.Entry{Name: name, OwnedBy: m.named[name].upstream, Created: m.started})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/stratahq/strata/config"
@@ -44,13 +45,29 @@ func load(o *Options) (*settings, error) {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	s.adminSecret = first(o.Env("STRATA_ADMIN_SECRET"), s.file.AdminSecret.Reveal())
-	s.zone = time.Local
+	s.zone = localZone(o.Env)
 	if s.file.TimeZone != "" {
 		if s.zone, err = time.LoadLocation(s.file.TimeZone); err != nil {
 			return nil, invalidf("time_zone: %w", err)
 		}
 	}
 	return s, nil
+}
+
+// localZone is the machine's time zone under its IANA name, which the console
+// needs, or UTC where the name cannot be found out.
+func localZone(env func(string) string) *time.Location {
+	name := strings.TrimPrefix(env("TZ"), ":")
+	if name == "" {
+		target, err := filepath.EvalSymlinks("/etc/localtime")
+		if _, after, ok := strings.Cut(filepath.ToSlash(target), "zoneinfo/"); err == nil && ok {
+			name = after
+		}
+	}
+	if zone, err := time.LoadLocation(name); err == nil && name != "" && name != "Local" {
+		return zone
+	}
+	return time.UTC
 }
 
 // first is the first value that is not empty.
