@@ -20,8 +20,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/stratahq/strata/ledger"
 	"github.com/stratahq/strata/model"
 	"github.com/stratahq/strata/model/price"
@@ -129,7 +127,7 @@ func New(next model.Model, o Options) model.Model {
 		o.Now = time.Now
 	}
 	if o.NewID == nil {
-		o.NewID = func(time.Time) string { return uuid.Must(uuid.NewV7()).String() }
+		o.NewID = ledger.NewID
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
