@@ -65,17 +65,18 @@ func priceBook(cmd *cobra.Command) (*price.Book, error) {
 	return book.With(o), nil
 }
 
-// day reads --at: a date or time, now when empty.
+// day reads a flag that names a day or a time; now when it is empty.
 func day(cmd *cobra.Command, flag string) (time.Time, error) {
 	s, _ := cmd.Flags().GetString(flag)
 	if s == "" {
 		return time.Now(), nil
 	}
-	t, err := parseWhen(s, time.Now(), time.UTC)
-	if err != nil {
-		return t, usagef("--%s: %w", flag, err)
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
 	}
-	return t, nil
+	return time.Time{}, usagef("--%s: %q is no day; write 2026-01-31 or 2026-01-31T09:00:00Z", flag, s)
 }
 
 // pricedModel is a model's price as JSON.
@@ -457,7 +458,9 @@ func bookNamed(cmd *cobra.Command, name string) (cards []*price.Card, partial bo
 			return nil, false, err
 		}
 		cards, _ = book.List(price.ListQuery{At: t, Limit: -1})
-		return cards, false, nil
+		// A first known price also stands for the time before it, so that no
+		// call loses its price; but the book of that day did not have it.
+		return slices.DeleteFunc(cards, func(c *price.Card) bool { return c.From.After(t) }), false, nil
 	}
 	switch name {
 	case "catalog":

@@ -42,6 +42,12 @@ func (r *Rates) Set(b model.Bucket, usd money.Decimal) {
 	}
 }
 
+// Unset takes a bucket's price away.
+func (r *Rates) Unset(b model.Bucket) {
+	r.Has, r.whole = r.Has&^(1<<b), r.whole&^(1<<b)
+	r.USD[b], r.pico[b] = money.Decimal{}, 0
+}
+
 // SetPerMillion prices a million tokens or units of a bucket.
 func (r *Rates) SetPerMillion(b model.Bucket, usd money.Decimal) { r.Set(b, usd.Shift(-6)) }
 

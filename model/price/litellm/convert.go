@@ -49,6 +49,7 @@ func convert(name string, e entry) *price.Card {
 	b.sizedImage(name)
 	b.join()
 	b.extras()
+	b.dropZeros()
 	if zero(c) {
 		// The source writes 0 both for free and for not known. Only a user can
 		// say that a model is free.
@@ -306,6 +307,40 @@ func (b *builder) extras() {
 			b.card.ServiceTiers = map[string]*price.Variant{}
 		}
 		b.card.ServiceTiers["fast"] = v
+	}
+}
+
+// dropZeros takes out zeros that stand beside real prices and cannot be meant:
+// free cache reads or writes, and a chat model of which one side is free. The
+// model then says so, and such tokens have another price or an unknown cost.
+func (b *builder) dropZeros() {
+	if zero(b.card) {
+		return
+	}
+	suspects := []model.Bucket{model.CacheRead, model.CacheWrite, model.CacheWrite1h}
+	if b.mode == "chat" || b.mode == "responses" || b.mode == "completion" {
+		suspects = append(suspects, model.Input, model.Output)
+	}
+	drop := func(r *price.Rates) {
+		for _, bucket := range suspects {
+			if d, ok := r.Get(bucket); ok && d.IsZero() {
+				r.Unset(bucket)
+				note := "a price of 0 for " + bucket.String() + " beside prices that are not"
+				if !slices.Contains(b.card.Facts.Unrepresented, note) {
+					b.card.Facts.Unrepresented = append(b.card.Facts.Unrepresented, note)
+				}
+			}
+		}
+	}
+	drop(&b.card.Base)
+	for i := range b.card.Tiers {
+		drop(&b.card.Tiers[i].Rates)
+	}
+	for _, v := range b.card.ServiceTiers {
+		drop(&v.Rates)
+		for i := range v.Tiers {
+			drop(&v.Tiers[i].Rates)
+		}
 	}
 }
 
