@@ -256,11 +256,13 @@ type Verification struct {
 // Reprice is the answer of POST /api/v1/reprice {dry_run, since, until, book?}:
 // what history would cost under another book, and the corrections when posted.
 type Reprice struct {
-	DryRun     bool          `json:"dry_run"`
-	Calls      int64         `json:"calls"`
-	Changed    int64         `json:"changed"`
-	NowKnown   int64         `json:"now_known"`
-	NowUnknown int64         `json:"now_unknown"`
+	DryRun     bool  `json:"dry_run"`
+	Calls      int64 `json:"calls"`
+	Changed    int64 `json:"changed"`
+	NowKnown   int64 `json:"now_known"`
+	NowUnknown int64 `json:"now_unknown"`
+	// Kept are calls of models that the other book does not know: their amounts stay.
+	Kept       int64         `json:"kept"`
 	CostBefore money.Sum     `json:"cost_before_usd"`
 	CostAfter  money.Sum     `json:"cost_after_usd"`
 	ByModel    []RepriceLine `json:"by_model"`
