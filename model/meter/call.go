@@ -39,6 +39,7 @@ type call struct {
 	content     bool
 	usage       *model.Usage
 	hashes      []hash.Hash // of the text of each choice
+	scratch     []byte      // the text being hashed
 	sample      []byte      // the output so far, for estimates; at most maxSample
 	outputBytes int64
 	reply       []byte // the text of the reply, for the content log
@@ -273,7 +274,8 @@ func (c *call) observe(ev *model.Event) {
 		for len(c.hashes) <= ev.Choice {
 			c.hashes = append(c.hashes, sha256.New())
 		}
-		c.hashes[ev.Choice].Write([]byte(ev.Text))
+		c.scratch = append(c.scratch[:0], ev.Text...)
+		c.hashes[ev.Choice].Write(c.scratch)
 	}
 	if c.req.Attribution.LogContent && len(c.reply) < maxContent {
 		c.reply = append(append(c.reply, ev.Text...), ev.Refusal...)

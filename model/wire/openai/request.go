@@ -56,42 +56,41 @@ func forward(dst []byte, req *model.Request, o UpstreamOptions, limit string) ([
 		return Rewrite(dst, req.Raw.Data, edits...)
 	}
 	body := req.Raw.Data
+	found := findLimitFields(body)
 	if s.MaxTokens != nil {
-		other := LimitMaxTokens
+		other, have, there := LimitMaxTokens, found.maxCompletion, found.maxTokens
 		if limit == LimitMaxTokens {
-			other = LimitMaxCompletionTokens
+			other, have, there = LimitMaxCompletionTokens, found.maxTokens, found.maxCompletion
 		}
 		e := Edit{Field: limit, Value: strconv.AppendInt(nil, int64(*s.MaxTokens), 10)}
-		if have := Field(body, limit); have == nil || string(have) == "null" {
-			if there := Field(body, other); there != nil && string(there) != "null" {
-				// A null beside it, if any, is left: servers read null as absent.
-				if have == nil {
-					e.Field, e.Rename = other, limit
-				} else {
-					edits = append(edits, Edit{Field: other, Value: []byte("null")})
-				}
+		if (have == nil || string(have) == "null") && there != nil && string(there) != "null" {
+			if have == nil {
+				e.Field, e.Rename = other, limit
+			} else {
+				// Servers read a null as absent.
+				edits = append(edits, Edit{Field: other, Value: []byte("null")})
 			}
 		}
 		edits = append(edits, e)
 	}
-	if have := string(Field(body, "stream")); (have == "true") != req.Stream {
+	if (string(found.stream) == "true") != req.Stream {
 		edits = append(edits, Edit{Field: "stream", Value: strconv.AppendBool(nil, req.Stream)})
 	}
-	if req.Stream && o.AskUsage {
-		options := []byte(`{"include_usage":true}`)
-		if have := Field(body, "stream_options"); len(have) > 0 && have[0] == '{' {
-			var err error
-			if options, err = Rewrite(nil, have, Edit{Field: "include_usage", Value: []byte("true")}); err != nil {
-				return dst, err
-			}
-		}
-		edits = append(edits, Edit{Field: "stream_options", Value: options})
-	}
-	if o.NoStreamOptions && Field(body, "stream_options") != nil {
+	switch {
+	case o.NoStreamOptions && found.options != nil:
 		var err error
 		if body, err = remove(nil, body, "stream_options"); err != nil {
 			return dst, err
 		}
+	case req.Stream && o.AskUsage:
+		options := []byte(`{"include_usage":true}`)
+		if len(found.options) > 0 && found.options[0] == '{' {
+			var err error
+			if options, err = Rewrite(nil, found.options, Edit{Field: "include_usage", Value: []byte("true")}); err != nil {
+				return dst, err
+			}
+		}
+		edits = append(edits, Edit{Field: "stream_options", Value: options})
 	}
 	return Rewrite(dst, body, edits...)
 }

@@ -81,6 +81,33 @@ func Rewrite(dst, body []byte, edits ...Edit) ([]byte, error) {
 	return append(dst, body[last:]...), nil
 }
 
+// limitFields are the values of the fields that a forwarded request may have to
+// change; nil where one is absent. They are found in one pass.
+type limitFields struct{ maxTokens, maxCompletion, stream, options []byte }
+
+func findLimitFields(body []byte) (f limitFields) {
+	var s scanner
+	s.reset(body)
+	if !s.open('{') {
+		return f
+	}
+	for n := 0; s.key(&n); {
+		switch string(s.name) {
+		case LimitMaxTokens:
+			f.maxTokens = s.raw()
+		case LimitMaxCompletionTokens:
+			f.maxCompletion = s.raw()
+		case "stream":
+			f.stream = s.raw()
+		case "stream_options":
+			f.options = s.raw()
+		default:
+			s.skip()
+		}
+	}
+	return f
+}
+
 // remove appends body to dst without one top-level field and its comma. All
 // other bytes are kept.
 func remove(dst, body []byte, name string) ([]byte, error) {
