@@ -79,7 +79,12 @@ func (c *collector) observe(doc *node) {
 	if inner := c.unwrap(doc); inner != nil {
 		doc = inner
 	}
-	c.documents++
+	switch doc.get("type").str() {
+	case "response.created", "response.in_progress", "response.queued", "ping":
+		// Events that come before anything was done.
+	default:
+		c.documents++
+	}
 	c.observeEnd(doc)
 	c.observeUsage(doc)
 	c.observeFacts(doc)
@@ -176,6 +181,11 @@ func (c *collector) observeUsage(doc *node) {
 	if doc.has("prompt_eval_count") || doc.has("eval_count") {
 		add(&c.usage, doc)
 	}
+	add(&c.usage, doc.get("meta_info")) // SGLang's own generate endpoint
+	if doc.has("tokens_predicted") {    // llama-server's own completion endpoint
+		add(&c.usage, renamed(doc, "tokens_evaluated", "prompt_tokens", "tokens_predicted", "completion_tokens"))
+		add(&c.usage, renamed(doc.get("timings"), "cache_n", "cached_tokens"))
+	}
 	if c.provider == "bedrock" {
 		c.observeTitan(doc)
 	}
@@ -184,20 +194,28 @@ func (c *collector) observeUsage(doc *node) {
 // observeTitan reads the token counts at the top of the older Bedrock models'
 // replies (Titan, Llama).
 func (c *collector) observeTitan(doc *node) {
-	n := &node{kind: 'o'}
-	put := func(key string, v *node) {
-		if v != nil {
-			n.keys, n.vals = append(n.keys, key), append(n.vals, v)
+	add := func(n *node) {
+		if len(n.keys) > 0 {
+			c.usage = c.usage.merge(n)
 		}
 	}
-	put("input_tokens", doc.first("inputTextTokenCount", "prompt_token_count"))
-	put("output_tokens", doc.first("generation_token_count", "totalOutputTextTokenCount"))
+	add(renamed(doc, "inputTextTokenCount", "input_tokens", "prompt_token_count", "input_tokens",
+		"totalOutputTextTokenCount", "output_tokens", "generation_token_count", "output_tokens"))
 	if results := doc.get("results").items(); len(results) > 0 {
-		put("output_tokens", results[0].get("tokenCount"))
+		add(renamed(results[0], "tokenCount", "output_tokens"))
 	}
-	if len(n.keys) > 0 {
-		c.usage = c.usage.merge(n)
+}
+
+// renamed makes an object of some members of n under other names, given in
+// pairs.
+func renamed(n *node, pairs ...string) *node {
+	out := &node{kind: 'o'}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if v := n.get(pairs[i]); v != nil {
+			out.keys, out.vals = append(out.keys, pairs[i+1]), append(out.vals, v)
+		}
 	}
+	return out
 }
 
 // observeFacts reads what prices depend on outside the usage object.
@@ -219,7 +237,7 @@ func (c *collector) observeFacts(doc *node) {
 	if s := doc.at("usage", "search_context_size").str(); s != "" {
 		c.context = s
 	}
-	if d := doc.get("duration"); d != nil {
+	if d := doc.first("duration", "audio_duration"); d != nil {
 		c.duration = d
 	} else if d := doc.at("metadata", "duration"); d != nil {
 		c.duration = d
@@ -360,7 +378,7 @@ func (c *collector) result() Result {
 	env := environment{
 		text:       c.text,
 		cut:        c.ctx.EndedBy != "" || !c.wholeBody && !c.ended && !known,
-		failed:     c.failed && !c.text && (c.wholeBody || c.onlyError()),
+		failed:     !c.text && (c.failed && (c.wholeBody || c.onlyError()) || c.ctx.EndedBy == "upstream_error" && c.documents == 0),
 		noOutput:   noCompletion(c.surface),
 		out:        c.outputBucket(),
 		maxOutput:  c.maxOutput(),

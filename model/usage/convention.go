@@ -86,7 +86,7 @@ func openAI(provider, surface string, n *node) *counts {
 	case "perplexity":
 		// Reasoning and citation tokens are billed beside completion_tokens
 		// and are not part of total_tokens (Perplexity, "Pricing").
-		k.reasoningOutside = true
+		k.reasoningOutside, k.reasoningUnbounded = true, true
 		k.citation = k.read(n.get("citation_tokens"))
 		k.unit(model.SearchQuery, k.read(n.get("num_search_queries")))
 	case "gemini", "google", "vertex", "vertex_ai":

@@ -35,8 +35,10 @@ type counts struct {
 	completion       count
 	reasoning        count
 	reasoningOutside bool
-	outAudio         count
-	outImage         count
+	// reasoningUnbounded says that the output limit does not bind reasoning.
+	reasoningUnbounded bool
+	outAudio           count
+	outImage           count
 
 	citation count
 	units    map[model.Bucket]count
@@ -340,6 +342,10 @@ func (a *assembler) output() {
 		total = count{}
 	}
 	if k.reasoningOutside {
+		if env.maxOutput > 0 && k.reasoning.n > env.maxOutput && !k.reasoningUnbounded {
+			u.Flag(FlagAboveMax)
+			k.reasoning = count{state: refused}
+		}
 		a.put(model.Reasoning, k.reasoning)
 	}
 	if total.state == stated {
