@@ -118,22 +118,52 @@ func newCrashScene(t *testing.T) *crashScene {
 	}
 	s.addr = l.Addr().String()
 	l.Close()
+	up := s.start()
 	for _, customer := range []string{"small", "large", "free"} {
 		var key struct{ Key string }
-		s.strata(&key, "key", "create", "--name", customer, "--customer", customer, "--json")
+		s.api("POST", "/api/v1/keys", fmt.Sprintf(`{"name":%q,"customer":%q}`, customer, customer), &key)
 		s.keys[customer] = key.Key
 		if limit := crashBudgets[customer]; limit != "" {
-			s.strata(nil, "budget", "set", "--customer", customer, "--limit", limit, "--period", "total", "--mode", "hard", "--json")
+			s.api("PUT", "/api/v1/budgets", fmt.Sprintf(`{"customer":%q,"limit_usd":%q,"period":"total","mode":"hard"}`, customer, limit), nil)
 		}
 	}
+	up.Process.Kill()
+	up.Wait()
 	return s
+}
+
+const crashAdmin = "admin-secret-of-the-crash-test"
+
+// api asks the running server as its administrator.
+func (s *crashScene) api(method, path, body string, into any) {
+	s.t.Helper()
+	req, err := http.NewRequest(method, "http://"+s.addr+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+crashAdmin)
+	resp, err := s.client.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode >= 300 {
+		s.t.Fatalf("%s %s: %d %s %v", method, path, resp.StatusCode, got, err)
+	}
+	if into != nil {
+		if err := json.Unmarshal(got, into); err != nil {
+			s.t.Fatal(err)
+		}
+	}
 }
 
 // command is the binary on the scene's data.
 func (s *crashScene) command(args ...string) *exec.Cmd {
 	c := exec.Command(s.binary, append(args, "--data", s.data, "--config", s.config)...)
 	// Nothing of the developer's own environment must configure it.
-	c.Env = []string{"HOME=" + filepath.Dir(s.data), "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir()}
+	c.Env = []string{"HOME=" + filepath.Dir(s.data), "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "STRATA_ADMIN_SECRET=" + crashAdmin}
 	return c
 }
 

@@ -142,7 +142,8 @@ func (m *models) serve(name, upstreamName string, u upstream, upstreamModel stri
 
 func (m *models) meterOptions() meter.Options {
 	s := m.stack
-	return meter.Options{Ledger: s.ledger, Book: s.prices.book, Charge: s.prices.charge, Now: s.now, Log: s.log}
+	return meter.Options{Ledger: s.ledger, Book: s.prices.book, Charge: s.prices.charge, Now: s.now, Log: s.log,
+		DrainOnDisconnect: s.settings.file.Drains()}
 }
 
 // localUpstream is the name of the local engine as an upstream and as a
