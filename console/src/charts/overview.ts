@@ -165,7 +165,7 @@ function largest(groups: Spend[], pick: (s: Spend) => string, n: number): { name
   return top;
 }
 
-export function flowChart(c: Palette, customers: SpendReply, models: SpendReply): EChartsCoreOption {
+export function flowChart(c: Palette, customers: SpendReply, models: SpendReply, narrow: boolean): EChartsCoreOption {
   const from = largest(customers.groups ?? [], (g) => g.charge_usd, 6);
   const to = largest(models.groups ?? [], (g) => g.cost_usd, 6);
   const charged = sum(from.map((g) => g.amount));
@@ -182,7 +182,7 @@ export function flowChart(c: Palette, customers: SpendReply, models: SpendReply)
   const nodes: Node[] = [];
   const links: { source: string; target: string; value: number; lineStyle: { color: string } }[] = [];
   const colour = (i: number) => c.layers[i % c.layers.length]!;
-  const node = (id: string, title: string, depth: number, amount: string, color: string) => nodes.push({ name: id, title, depth, amount, itemStyle: { color }, label: { position: depth === 2 ? 'left' : 'right' } });
+  const node = (id: string, title: string, depth: number, amount: string, color: string) => nodes.push({ name: id, title, depth, amount, itemStyle: { color }, label: depth === 1 ? { position: 'top' } : { position: depth === 0 ? 'left' : 'right' } });
   node('hub', isZero(charged) ? t('overview.cost') : t('overview.flow_charge'), 1, isNegative(margin) ? cost : charged, c.charge);
   for (const [i, g] of from.entries()) {
     node(`c:${g.name}`, g.name, 0, g.amount, colour(i));
@@ -218,12 +218,13 @@ export function flowChart(c: Palette, customers: SpendReply, models: SpendReply)
     series: [
       {
         type: 'sankey',
-        left: 4,
-        right: 4,
-        top: 8,
-        bottom: 8,
-        nodeWidth: 10,
-        nodeGap: 14,
+        // Names stand outside the flow, where no edge crosses them.
+        left: narrow ? 104 : 190,
+        right: narrow ? 112 : 220,
+        top: 26,
+        bottom: 10,
+        nodeWidth: narrow ? 6 : 10,
+        nodeGap: 20,
         layoutIterations: 0,
         draggable: false,
         data: nodes,
@@ -232,11 +233,13 @@ export function flowChart(c: Palette, customers: SpendReply, models: SpendReply)
         emphasis: { focus: 'adjacency', lineStyle: { opacity: 0.5 } },
         label: {
           color: c.ink,
-          fontSize: 12,
+          fontSize: narrow ? 11 : 12,
+          lineHeight: narrow ? 13 : 16,
           formatter: (p: { name: string }) => {
             const n = byName.get(p.name)!;
-            const name = n.title.length > 26 ? `${n.title.slice(0, 25)}…` : n.title;
-            return `${name}  {a|${money(n.amount)}}`;
+            const most = narrow ? 15 : 24;
+            const name = n.title.length > most ? `${n.title.slice(0, most - 1)}…` : n.title;
+            return `${name}${narrow && n.depth !== 1 ? '\n' : '  '}{a|${money(n.amount)}}`;
           },
           rich: { a: { color: c.ink3, fontSize: 11 } },
         },

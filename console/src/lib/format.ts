@@ -4,17 +4,15 @@ import { maybe, t, tag } from '../i18n';
 import { app } from './app.svelte';
 import { ApiError } from './api';
 import { exact, short } from './money';
-import { prefs } from './prefs.svelte';
 import type { Usage } from './types';
 
 /** The true minus, as wide as a digit, for amounts. */
 function signed(text: string): string {
-  const sign = prefs.lang === 'zh' ? 'US$' : '$';
-  return text.startsWith('-') ? `−${sign}${text.slice(1)}` : sign + text;
+  return text.startsWith('-') ? `−$${text.slice(1)}` : `$${text}`;
 }
 
-export function money(s: string | null | undefined): string {
-  return s == null ? t('app.unknown') : signed(short(s));
+export function money(s: string | null | undefined, significant = 4): string {
+  return s == null ? t('app.unknown') : signed(short(s, significant));
 }
 
 /** Every digit; what is owed is never shortened on a receipt. */

@@ -126,8 +126,8 @@ export function short(s: string, significant = 4): string {
   // Position of the first digit that is not zero, after the point.
   const lead = p.digits - abs.toString().length + 1;
   const decimals = Math.max(2, lead + significant - 1);
-  const text = plain(rescale(p.units, p.digits, decimals), decimals, 2);
-  return group(text);
+  // Padded, so that columns of amounts are as wide as they are precise.
+  return group(plain(rescale(p.units, p.digits, decimals), decimals, decimals));
 }
 
 /** Big sums for tiles and axes: 1.2k, 3.4M. From a number, so only for charts. */
