@@ -92,6 +92,10 @@ var big = sync.OnceValue(func() *fixture {
 	}
 	f := &fixture{t: nopTB{}, dir: dir, now: at}
 	f.open()
+	closeBig = func() {
+		f.close()
+		os.RemoveAll(dir)
+	}
 	const calls, workers = 200_000, 256
 	var wg sync.WaitGroup
 	for w := range workers {
@@ -108,6 +112,9 @@ var big = sync.OnceValue(func() *fixture {
 	wg.Wait()
 	return f
 })
+
+// closeBig ends it, if it was made.
+var closeBig = func() {}
 
 // nopTB stands in for a test in the shared fixture, whose failures panic.
 type nopTB struct{ testing.TB }

@@ -17,7 +17,10 @@ import (
 type budget struct {
 	Budget
 	num, win, anchor int64
-	base             money.Sum
+	// base is what calls that were settled before the budget was set last count,
+	// in the window of that time, baseWin. Later calls name the budget themselves.
+	base    money.Sum
+	baseWin int64
 	dirty            bool
 }
 
@@ -76,7 +79,7 @@ func (s *budgets) load(q store.Querier) error {
 }
 
 func readBudgets(q store.Querier) ([]*budget, error) {
-	rows, err := q.Query(`SELECT num, id, key, customer, cap, period, mode, created, win, anchor,
+	rows, err := q.Query(`SELECT num, id, key, customer, cap, period, mode, created, win, anchor, base_win,
  base_usd, base_pico, spent_usd, spent_pico, held_usd, held_pico FROM budgets ORDER BY num`)
 	if err != nil {
 		return nil, err
@@ -86,7 +89,7 @@ func readBudgets(q store.Querier) ([]*budget, error) {
 	for rows.Next() {
 		b := &budget{}
 		var created, bu, bp, su, sp, hu, hp int64
-		if err := rows.Scan(&b.num, &b.ID, &b.KeyID, &b.Customer, &b.Limit, &b.Period, &b.Mode, &created, &b.win, &b.anchor, &bu, &bp, &su, &sp, &hu, &hp); err != nil {
+		if err := rows.Scan(&b.num, &b.ID, &b.KeyID, &b.Customer, &b.Limit, &b.Period, &b.Mode, &created, &b.win, &b.anchor, &b.baseWin, &bu, &bp, &su, &sp, &hu, &hp); err != nil {
 			return nil, err
 		}
 		b.Created = fromNanos(created)
@@ -171,9 +174,21 @@ func (s *budgets) settle(held *openHold, x *extra) {
 	})
 }
 
-// correct replaces what a call counts.
-func (s *budgets) correct(list []charged, was, now money.Pico) {
-	s.in(list, func(b *budget) { b.Spent = b.Spent.Sub(money.SumOf(was)).Add(now) })
+// correct replaces what a call counts: in the windows that it names, and in the
+// base of budgets that were set after it was settled.
+func (s *budgets) correct(key, customer string, at int64, list []charged, was, now money.Pico) {
+	change := func(b *budget) { b.Spent = b.Spent.Sub(money.SumOf(was)).Add(now) }
+	s.in(list, change)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.applying(key, customer) {
+		named := slices.ContainsFunc(list, func(c charged) bool { return c.budget == b.num && c.anchor == b.anchor })
+		if !named && b.win == b.baseWin && at >= b.win {
+			change(b)
+			b.base = b.base.Sub(money.SumOf(was)).Add(now)
+			b.dirty = true
+		}
+	}
 }
 
 func (s *budgets) allowance(key, customer string, t time.Time, loc *time.Location) (left money.Pico, limited bool) {
@@ -242,6 +257,7 @@ func (l *Ledger) SetBudget(ctx context.Context, b Budget) (Budget, error) {
 		}
 		at := l.now()
 		n := &budget{Budget: b, win: nanos(windowStart(b.Period, at, l.loc)), anchor: 1}
+		n.baseWin = n.win
 		n.Created = at.UTC()
 		found := false
 		for _, old := range l.bud.byNum {
@@ -261,11 +277,11 @@ func (l *Ledger) SetBudget(ctx context.Context, b Budget) (Budget, error) {
 		}
 		n.Spent = n.base
 		bu, bp := n.base.Parts()
-		r, err := tx.Exec(`INSERT INTO budgets (num, id, key, customer, cap, period, mode, created, win, anchor, base_usd, base_pico, spent_usd, spent_pico, held_usd, held_pico)
- VALUES (nullif(?, 0),?,?,?,?,?,?,?,?,?,?,?,?,?,0,0) ON CONFLICT (num) DO UPDATE SET key = excluded.key, customer = excluded.customer, cap = excluded.cap,
- period = excluded.period, mode = excluded.mode, win = excluded.win, anchor = excluded.anchor, base_usd = excluded.base_usd, base_pico = excluded.base_pico,
+		r, err := tx.Exec(`INSERT INTO budgets (num, id, key, customer, cap, period, mode, created, win, anchor, base_win, base_usd, base_pico, spent_usd, spent_pico, held_usd, held_pico)
+ VALUES (nullif(?, 0),?,?,?,?,?,?,?,?,?,?,?,?,?,?,0,0) ON CONFLICT (num) DO UPDATE SET key = excluded.key, customer = excluded.customer, cap = excluded.cap,
+ period = excluded.period, mode = excluded.mode, win = excluded.win, anchor = excluded.anchor, base_win = excluded.base_win, base_usd = excluded.base_usd, base_pico = excluded.base_pico,
  spent_usd = excluded.spent_usd, spent_pico = excluded.spent_pico, held_usd = 0, held_pico = 0`,
-			n.num, n.ID, n.KeyID, n.Customer, n.Limit, n.Period, n.Mode, nanos(n.Created), n.win, n.anchor, bu, bp, bu, bp)
+			n.num, n.ID, n.KeyID, n.Customer, n.Limit, n.Period, n.Mode, nanos(n.Created), n.win, n.anchor, n.baseWin, bu, bp, bu, bp)
 		if err != nil {
 			return err
 		}

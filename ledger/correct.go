@@ -78,6 +78,10 @@ func (l *Ledger) correct(tx *store.Tx, w *writer, k *Correction, seq, at int64) 
 	if err != nil {
 		return err
 	}
+	t, err := newResolver(tx).tenant(r.customer)
+	if err != nil {
+		return err
+	}
 	wasCost, wasCharge := r.current()
 	counted := x.counted // what the call counts in the budgets so far
 	if r.corrected != 0 && wasCost.ok {
@@ -117,7 +121,7 @@ func (l *Ledger) correct(tx *store.Tx, w *writer, k *Correction, seq, at int64) 
 		if cost.ok {
 			now = money.Pico(cost.v)
 		}
-		l.bud.correct(x.charged, counted, now)
+		l.bud.correct(r.key, t.name, r.time, x.charged, counted, now)
 	})
 	return nil
 }

@@ -31,7 +31,13 @@ func TestMain(m *testing.M) {
 		crashChild(dir)
 		return
 	}
-	goleak.VerifyTestMain(m)
+	code := m.Run()
+	closeBig()
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // crashChild makes calls until it is killed. It writes a line to standard

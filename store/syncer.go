@@ -19,7 +19,7 @@ const idleSync = 500 * time.Millisecond
 
 // checkpointFrames is the length of the log, in pages of 4 KiB, from which on it
 // is copied into the database file.
-const checkpointFrames = 2000
+const checkpointFrames = 4000
 
 // syncer makes commits durable.
 type syncer struct {

@@ -83,8 +83,9 @@ CREATE TABLE budgets (
   key TEXT NOT NULL, customer TEXT NOT NULL,
   cap INTEGER NOT NULL, period TEXT NOT NULL, mode TEXT NOT NULL, created INTEGER NOT NULL,
   win INTEGER NOT NULL,        -- start of the current window; 0 for total
-  anchor INTEGER NOT NULL,     -- how often an administrator re-anchored the window
-  base_usd INTEGER NOT NULL, base_pico INTEGER NOT NULL,   -- spent when (re)anchored
+  anchor INTEGER NOT NULL,     -- how often an administrator has set it
+  base_win INTEGER NOT NULL,   -- the window when it was set last
+  base_usd INTEGER NOT NULL, base_pico INTEGER NOT NULL,   -- spent in base_win when it was set
   spent_usd INTEGER NOT NULL, spent_pico INTEGER NOT NULL, -- base included
   held_usd INTEGER NOT NULL, held_pico INTEGER NOT NULL);
 
