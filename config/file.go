@@ -60,6 +60,12 @@ type File struct {
 	// Drain is how long open streams may go on after Ctrl-C. The default is 30s.
 	Drain *time.Duration `yaml:"drain"`
 
+	// OnDisconnect says what becomes of a running answer when its client leaves:
+	// cancel (the default) ends the upstream call, and its usage is estimated
+	// unless it was stated; drain reads the answer to its end, for at most two
+	// minutes, so that the usage is the upstream's own.
+	OnDisconnect string `yaml:"on_disconnect"`
+
 	// Path is the file that was read; "" for the defaults.
 	Path string `yaml:"-"`
 }
@@ -155,3 +161,6 @@ func (f *File) DrainFor() time.Duration {
 	}
 	return *f.Drain
 }
+
+// Drains says whether answers are read on when their client has left.
+func (f *File) Drains() bool { return f.OnDisconnect == "drain" }

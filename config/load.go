@@ -154,6 +154,11 @@ func (f *File) validate(d *decoder, root *yaml.Node) {
 			d.fail(at("models", name, "max_output"), join(path, "max_output"), "must be above 0")
 		}
 	}
+	switch f.OnDisconnect {
+	case "", "cancel", "drain":
+	default:
+		d.fail(at("on_disconnect"), "on_disconnect", "%q is not known; it is cancel or drain", f.OnDisconnect)
+	}
 	f.cycles(d, at)
 	if f.Local.Threads < 0 || f.Local.Context < 0 || f.Local.Parallel < 0 {
 		d.fail(at("local"), "local", "threads, context and parallel cannot be negative")
