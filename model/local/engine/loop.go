@@ -27,6 +27,8 @@ type loop struct {
 	wake chan struct{} // a job was cancelled
 	done func(*job)    // told once per job, when it has ended
 
+	pace *pace
+
 	queue  []*job // with choices that have not started, in turn
 	embeds []*job
 	active []*run // in slots, oldest first
@@ -45,7 +47,7 @@ type slot struct {
 }
 
 func newLoop(n *native, r *renderer, w *proto.Writer, queue int, done func(*job)) *loop {
-	l := &loop{n: n, r: r, w: w, in: make(chan *job, queue+n.parallel), wake: make(chan struct{}, 1), done: done}
+	l := &loop{n: n, r: r, w: w, pace: newPace(n.threads), in: make(chan *job, queue+n.parallel), wake: make(chan struct{}, 1), done: done}
 	for i := range n.parallel {
 		l.slots = append(l.slots, &slot{seq: i})
 	}
@@ -259,7 +261,12 @@ func (l *loop) decode() {
 	if len(rows) == 0 {
 		return
 	}
-	if err := l.n.decode(l.n.ctx, l.n.batch); err != nil {
+	level, threads := l.pace.next(len(rows))
+	l.n.setThreads(threads)
+	began := time.Now()
+	err := l.n.decode(l.n.ctx, l.n.batch)
+	l.pace.observe(level, len(rows), time.Since(began))
+	if err != nil {
 		for _, r := range rows {
 			if r.slot != nil {
 				l.fail(r.job, err)

@@ -37,7 +37,7 @@ type native struct {
 	embedBatch llama.Batch
 
 	nVocab, nEmbd, nCtx, nCtxTrain int
-	parallel, threads              int
+	parallel, threads, using       int
 	bos                            int32
 	addBOS                         bool
 	eog                            []bool
@@ -98,6 +98,7 @@ func load(spec *proto.LoadSpec) (*native, error) {
 	if n.mem, err = llama.GetMemory(n.ctx); err != nil {
 		return nil, err
 	}
+	n.using = n.threads
 	n.batch = llama.BatchInit(int32(cp.NBatch), 0, 1)
 	n.readVocabulary()
 	return n, nil
@@ -157,6 +158,14 @@ func (n *native) tokenize(text string, special, parse bool) []int32 {
 }
 
 var errDecode = errors.New("llama.cpp cannot decode")
+
+// setThreads sets how many threads the next decode of the main context uses.
+func (n *native) setThreads(threads int) {
+	if threads != n.using {
+		llama.SetNThreads(n.ctx, int32(threads), int32(threads))
+		n.using = threads
+	}
+}
 
 // decode computes what is in the batch.
 func (n *native) decode(ctx llama.Context, b llama.Batch) error {

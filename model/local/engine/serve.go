@@ -54,7 +54,7 @@ func Serve(in io.Reader, out io.Writer) error {
 	render := newRenderer(llama.ModelChatTemplate(n.model, ""), n.tokenText(n.bos), n.tokenText(int32(llama.VocabEOS(n.vocab))), n.specials, builtinTemplate)
 	s.loop = newLoop(n, render, w, first.Load.Queue, s.ended)
 	s.loop.temperature, s.loop.topP = defaults(n, first.Load)
-	rate, err := warmUp(n)
+	rate, err := warmUp(n, s.loop.pace)
 	if err != nil {
 		w.Write(&proto.FromChild{Kind: proto.Failed, Error: &proto.Error{Message: "the model loads but cannot compute: " + err.Error()}})
 		return err
@@ -95,33 +95,49 @@ func defaults(n *native, spec *proto.LoadSpec) (temperature, topP float64) {
 	return temperature, topP
 }
 
-// warmTokens is how many tokens are decoded at start to touch all weights and
-// to measure the speed.
-const warmTokens = 24
+// The warm-up decodes warmTokens to touch all weights and to measure the speed,
+// or fewer when they take longer than warmTime: on a busy machine being ready
+// soon matters more than the measurement.
+const (
+	warmTokens = 24
+	warmLeast  = 6
+	warmTime   = 500 * time.Millisecond
+)
 
-// warmUp decodes a few tokens and returns tokens per second.
-func warmUp(n *native) (float64, error) {
+// warmUp decodes a few tokens and returns tokens per second. The first tokens,
+// which wait for the file, are not timed.
+func warmUp(n *native, p *pace) (float64, error) {
 	tok := max(n.bos, 0)
-	var began time.Time
-	const untimed = 4
-	count := min(warmTokens, n.nCtx-1)
-	for i := range count {
-		if i == untimed {
-			began = time.Now()
+	var spent time.Duration
+	timed := 0
+	began := time.Now()
+	for i := range min(warmTokens, n.nCtx-1) {
+		if i >= warmLeast && time.Since(began) > warmTime {
+			break
 		}
 		n.batch.Clear()
 		if err := n.batch.Add(llama.Token(tok), llama.Pos(i), []llama.SeqId{0}, true); err != nil {
 			return 0, err
 		}
+		level, threads := p.next(1)
+		if i < warmLeast/2 {
+			level, threads = 0, n.threads
+		}
+		n.setThreads(threads)
+		start := time.Now()
 		if err := n.decode(n.ctx, n.batch); err != nil {
 			return 0, err
 		}
 		if _, err := n.logits(0); err != nil {
 			return 0, err
 		}
+		if i >= warmLeast/2 {
+			p.observe(level, 1, time.Since(start))
+			spent += time.Since(start)
+			timed++
+		}
 	}
-	rate := float64(count-untimed) / time.Since(began).Seconds()
-	return rate, llama.MemoryClear(n.mem, false)
+	return float64(timed) / max(spent.Seconds(), 1e-9), llama.MemoryClear(n.mem, false)
 }
 
 // server takes messages and hands jobs to the loop.
