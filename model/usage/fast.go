@@ -83,14 +83,16 @@ func Reconcile(u *model.Usage, k Known) *model.Usage {
 	if k.NoOutput {
 		return &out
 	}
-	above := k.MaxOutput > 0 && u.Count[model.Output]+u.Count[model.OutputAudio]+u.Count[model.OutputImage] > k.MaxOutput
+	if n := out.Count[model.Reasoning]; k.MaxOutput > 0 && n > k.MaxOutput && out.Count[model.Citation]+out.Count[model.SearchQuery] == 0 {
+		// No output limit leaves room for it, but in Perplexity's research.
+		out.Flag(FlagAboveMax)
+		out.Count[model.Reasoning] = 0
+		out.Estimated = out.Estimated.With(model.Reasoning)
+	}
 	switch {
-	case above:
+	case k.MaxOutput > 0 && u.Count[model.Output]+u.Count[model.OutputAudio]+u.Count[model.OutputImage] > k.MaxOutput:
 		out.Flag(FlagAboveMax)
 		out.Count[model.Output], out.Count[model.OutputAudio], out.Count[model.OutputImage] = 0, 0, 0
-		if out.Count[model.Reasoning] > k.MaxOutput {
-			out.Count[model.Reasoning] = 0
-		}
 	case completion == 0 && k.Text && !units:
 		out.Flag(FlagZeroWithText)
 	case out.Estimated.Has(model.Output) && out.Count[model.Output] == 0:

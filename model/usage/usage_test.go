@@ -67,6 +67,8 @@ func TestReconcile(t *testing.T) {
 		{"negative completion", parse(`{"prompt_tokens":7,"completion_tokens":-3}`), known, `{"input":7,"output":100}`, "output", FlagNegative},
 		{"missing prompt", parse(`{"completion_tokens":3}`), known, `{"input":40,"output":3}`, "input", ""},
 		{"above the maximum", parse(`{"prompt_tokens":7,"completion_tokens":101}`), known, `{"input":7,"output":100}`, "output", FlagAboveMax},
+		{"absurd reasoning", parse(`{"prompt_tokens":7,"completion_tokens":1000050,"completion_tokens_details":{"reasoning_tokens":1000000}}`), known, `{"input":7,"output":50}`, "reasoning", FlagAboveMax},
+		{"research", OpenAIUsage("perplexity", "chat.completions", []byte(`{"prompt_tokens":7,"completion_tokens":50,"reasoning_tokens":95305,"citation_tokens":3}`)), known, `{"input":7,"output":50,"reasoning":95305,"citation":3}`, "", ""},
 		{"at the maximum", parse(`{"prompt_tokens":7,"completion_tokens":100}`), known, `{"input":7,"output":100}`, "", ""},
 		{"embeddings without usage", nil, Known{NoOutput: true, Prompt: known.Prompt}, `{"input":40}`, "input", FlagNoUsage},
 		{"cached stays", parse(`{"prompt_tokens":70,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":64}}`), known, `{"input":6,"cache_read":64,"output":100}`, "output", FlagZeroWithText},
