@@ -13,6 +13,8 @@ import (
 type Deps struct {
 	// Name is the configured name: of the upstream, or of the served model.
 	Name string
+	// Env looks up environment variables; the registry sets it.
+	Env func(string) string
 	// Resolve finds another served model by name, for modules that wrap others.
 	Resolve func(name string) (model.Model, error)
 }
@@ -89,5 +91,6 @@ func (r *Registry) build(f *File, id string, n *yaml.Node, path string, env func
 		d.fail(n, join(path, "module"), "there is no module %q%s", id, suggest(id, r.IDs()))
 		return nil, d.err()
 	}
+	deps.Env = env
 	return module(n, d, path, deps)
 }

@@ -42,7 +42,7 @@ func (u openaiUpstream) Generate(ctx context.Context, req *model.Request) iter.S
 func registry() *config.Registry {
 	r := &config.Registry{}
 	config.Register(r, openai.ModuleID, func(c openai.Config, d config.Deps) (model.Model, error) {
-		u, err := openai.New(d.Name, c, openai.Deps{})
+		u, err := openai.New(d.Name, c, openai.Deps{Env: d.Env})
 		if err != nil {
 			return nil, err
 		}

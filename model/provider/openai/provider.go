@@ -169,6 +169,9 @@ func validHeader(name, value string) bool {
 type Deps struct {
 	// Transport replaces the HTTP transport, for tests.
 	Transport http.RoundTripper
+	// Env looks up the dialect's environment variables when no key is
+	// configured; nil means that none is looked up.
+	Env func(string) string
 }
 
 // Upstream is one configured server. It is safe for use by many goroutines.
@@ -223,7 +226,20 @@ func New(name string, c Config, deps Deps) (*Upstream, error) {
 		"Content-Type": {"application/json"},
 		"User-Agent":   {"strata"},
 	}
-	if key := c.APIKey.Reveal(); key != "" {
+	key := c.APIKey.Reveal()
+	if key == "" && deps.Env != nil && ownHost(u.base, d.BaseURL) {
+		// Only at the provider's own host: a key must not follow a dialect's name
+		// to somebody else's server.
+		for _, name := range d.Env {
+			if key = deps.Env(name); key != "" {
+				break
+			}
+		}
+		if !validHeader("Authorization", key) {
+			return nil, fmt.Errorf("upstream %s: the key in the environment holds a character that no key can hold, such as a line end", name)
+		}
+	}
+	if key != "" {
 		u.secrets = append(u.secrets, key)
 		if d.KeyHeader != "" {
 			u.headers.Set(d.KeyHeader, key)
@@ -262,6 +278,16 @@ func New(name string, c Config, deps Deps) (*Upstream, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return u, nil
+}
+
+// ownHost says that an address is at the host of a dialect's own.
+func ownHost(base, own string) bool {
+	a, err := url.Parse(base)
+	if err != nil || own == "" {
+		return false
+	}
+	b, err := url.Parse(own)
+	return err == nil && a.Scheme == b.Scheme && strings.EqualFold(a.Host, b.Host)
 }
 
 func orDefault(d *time.Duration, value time.Duration) {

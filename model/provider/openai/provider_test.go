@@ -329,6 +329,28 @@ func TestDialectsAreComplete(t *testing.T) {
 	}
 }
 
+func TestKeyFromTheEnvironmentStaysAtHome(t *testing.T) {
+	env := func(name string) string {
+		if name == "DEEPSEEK_API_KEY" {
+			return "sk-from-the-environment"
+		}
+		return ""
+	}
+	for base, want := range map[string]bool{"": true, "https://api.deepseek.com/beta": true, "http://api.deepseek.com/v1": false, "https://api.deepseek.com.example/v1": false} {
+		u, err := New("deepseek", Config{Dialect: "deepseek", BaseURL: base}, Deps{Env: env})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := u.headers.Get("Authorization") != ""; got != want {
+			t.Errorf("%q: the key is sent: %t", base, got)
+		}
+	}
+	u, err := New("deepseek", Config{APIKey: redact.NewSecret("sk-configured")}, Deps{Env: env})
+	if err != nil || u.headers.Get("Authorization") != "Bearer sk-configured" {
+		t.Errorf("a configured key does not win: %v", err)
+	}
+}
+
 func BenchmarkStreamOf200(b *testing.B) {
 	u := upstream(b, mock.New(mock.Options{Tokens: 200}), Config{})
 	req := chat(b, streamed)
