@@ -1,5 +1,3 @@
-//go:build admincli
-
 package main
 
 import (
@@ -14,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stratahq/strata/admin"
 	"github.com/stratahq/strata/admin/client"
 	"github.com/stratahq/strata/ledger"
 	"github.com/stratahq/strata/server"
@@ -66,8 +63,8 @@ func explain(err error) error {
 
 // zoneOf asks for the business time zone, in which days begin.
 func zoneOf(ctx context.Context, c *client.Client) (*time.Location, error) {
-	var s admin.Status
-	if err := c.Get(ctx, "/api/v1/status", nil, &s); err != nil {
+	s, err := c.Status(ctx)
+	if err != nil {
 		return nil, err
 	}
 	zone, err := time.LoadLocation(s.TimeZone)

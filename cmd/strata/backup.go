@@ -1,5 +1,3 @@
-//go:build admincli
-
 package main
 
 import (
@@ -48,8 +46,8 @@ file holds customers' records and hashes of keys: keep it as safe as the data.`,
 				return usagef("the folder of %s: %w; make it first", path, errors.Unwrap(err))
 			}
 			return withAPI(cmd, func(ctx context.Context, c *client.Client) error {
-				var b admin.Backup
-				if err := c.Post(ctx, "/api/v1/backup", admin.BackupRequest{Path: path}, &b); err != nil {
+				b, err := c.Backup(ctx, path)
+				if err != nil {
 					return err
 				}
 				return p.report(b, func(w io.Writer) {

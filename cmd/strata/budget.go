@@ -1,5 +1,3 @@
-//go:build admincli
-
 package main
 
 import (
@@ -34,6 +32,8 @@ in total. Before a call goes out, an upper bound of its cost is held against
 every budget that applies; a hard budget refuses what might exceed it with HTTP
 402, a warn budget lets it pass and says so. Days and months begin at midnight
 in the business time zone.`,
+		Example: `  strata budget set --customer acme --limit 25.00 --period month
+  strata budget list`,
 	}
 	c.AddCommand(budgetSetCommand(), budgetListCommand(), budgetDeleteCommand())
 	return c

@@ -1,12 +1,13 @@
-//go:build admincli
-
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
+	"os"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +38,7 @@ timing, and the decisions taken on the way.
 An amount that is not known is "?" in tables and null in JSON, never zero.
 A "~" marks token counts that are estimates.`,
 		Example: `  strata calls --limit 5
+  strata calls --follow
   strata calls --since today --customer acme --outcome ok
   strata calls --json --limit 0 > calls.jsonl
   strata calls --jq 'select(.cost_usd == null) | .model'`,
@@ -48,6 +50,7 @@ A "~" marks token counts that are estimates.`,
 	c.Flags().String("id", "", "show the receipt of the call with this `ID`")
 	c.Flags().String("text", "", "only calls whose ID, customer, feature or model contain this `text`")
 	c.Flags().Bool("unknown-cost", false, "only calls whose cost is not known")
+	c.Flags().BoolP("follow", "f", false, "print calls as they end, until Ctrl-C; needs a running server")
 	outputFlags(c)
 	return c
 }
@@ -74,8 +77,8 @@ func runCalls(cmd *cobra.Command, args []string) error {
 			return err
 		}
 		if id != "" {
-			var d admin.CallDetail
-			if err := c.Get(ctx, "/api/v1/calls/"+url.PathEscape(id), nil, &d); err != nil {
+			d, err := c.CallDetail(ctx, id)
+			if err != nil {
 				return err
 			}
 			return p.report(d, func(w io.Writer) { printReceipt(w, &d, zone) })
@@ -87,15 +90,11 @@ func runCalls(cmd *cobra.Command, args []string) error {
 		if v, _ := cmd.Flags().GetBool("unknown-cost"); v {
 			q.Set("unknown_cost", "1")
 		}
+		if follow, _ := cmd.Flags().GetBool("follow"); follow {
+			return followCalls(ctx, c, p, q, zone)
+		}
 		return listCalls(ctx, c, p, q, limit, zone)
 	})
-}
-
-// callPage is the answer of GET /api/v1/calls.
-type callPage struct {
-	Calls  []admin.Call `json:"calls"`
-	Next   string       `json:"next"`
-	Totals *admin.Spend `json:"totals"`
 }
 
 // listCalls prints page by page as JSON, so that a million calls need no
@@ -110,12 +109,12 @@ func listCalls(ctx context.Context, c *client.Client, p *printer, q url.Values, 
 			want = min(want, limit-printed)
 		}
 		q.Set("limit", strconv.Itoa(want))
-		var page callPage
-		if err := c.Get(ctx, "/api/v1/calls", q, &page); err != nil {
+		page, err := c.Calls(ctx, q)
+		if err != nil {
 			return err
 		}
 		if totals == nil {
-			totals = page.Totals
+			totals = &page.Totals
 		}
 		printed += len(page.Calls)
 		if p.json {
@@ -140,6 +139,27 @@ func listCalls(ctx context.Context, c *client.Client, p *printer, q url.Values, 
 		return nil
 	}
 	return p.human(func(w io.Writer) { printCalls(w, all, totals, zone) })
+}
+
+// followCalls prints each call as it ends. Ctrl-C is the way to end it, and no
+// failure.
+func followCalls(ctx context.Context, c *client.Client, p *printer, q url.Values, zone *time.Location) error {
+	if !c.Running() {
+		return usagef("no server is running on this data, so there is nothing to follow; start one with: strata up")
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
+	err := c.Live(ctx, q, func(call *admin.Call) error {
+		return p.report(call, func(w io.Writer) {
+			d := call.DurationMs
+			fmt.Fprintf(w, "%s  %s  %s  %s  %s  %s  %s\n", localTime(call.Time, zone), plain(or(call.Customer, "-")), plain(or(call.Model, "-")),
+				strings.TrimSpace(call.Outcome+" "+call.ErrorCode), tokens(call.Usage, call.Estimated), maybeDollars(call.CostUSD), millis(&d))
+		})
+	})
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // filtered says that a query has more than paging in it.

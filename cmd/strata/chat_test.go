@@ -85,7 +85,7 @@ func TestChatOnce(t *testing.T) {
 	quiet(t)
 	f := &fakeServer{cost: "0.00000123"}
 	url := serve(t, f)
-	r := execute(t, "chat", "--addr", url, "--system", "Be brief.", "--max-tokens", "9", "Say", "hello")
+	r := strata(t, "chat", "--addr", url, "--system", "Be brief.", "--max-tokens", "9", "Say", "hello")
 	if r.code != 0 || r.stdout != "Hello�[31m\n" {
 		t.Errorf("chat = %+v; control characters of a model must not reach the terminal", r)
 	}
@@ -110,7 +110,7 @@ func TestChatPipedAndJSON(t *testing.T) {
 	f := &fakeServer{}
 	url := serve(t, f)
 	t.Setenv("STRATA_API_KEY", "sk-strata-abc")
-	r := executeIn(t, "the diff\n", "chat", "--addr", url, "--json", "Summarise:")
+	r := strataIn(t, "the diff\n", "chat", "--addr", url, "--json", "Summarise:")
 	var got turn
 	if err := json.Unmarshal([]byte(r.stdout), &got); err != nil || r.code != 0 {
 		t.Fatalf("chat --json = %+v, %v", r, err)
@@ -131,7 +131,7 @@ func TestChatPipedAndJSON(t *testing.T) {
 func TestChatWaitsForTheModel(t *testing.T) {
 	quiet(t)
 	f := &fakeServer{notReady: 2}
-	r := execute(t, "chat", "--addr", serve(t, f), "hi")
+	r := strata(t, "chat", "--addr", serve(t, f), "hi")
 	if r.code != 0 || !strings.Contains(r.stderr, "not ready yet") || strings.Count(r.stderr, "not ready yet") != 1 || len(f.bodies) != 3 {
 		t.Errorf("chat = %+v after %d requests", r, len(f.bodies))
 	}
@@ -161,7 +161,7 @@ func TestChatErrors(t *testing.T) {
 		{"cut off", []string{"--addr", serve(t, &fakeServer{cut: true}), "hi"}, exitFailed, []string{"broke off"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := execute(t, append([]string{"chat"}, c.args...)...)
+			r := strata(t, append([]string{"chat"}, c.args...)...)
 			if r.code != c.code {
 				t.Errorf("exit %d, want %d: %s", r.code, c.code, r.stderr)
 			}

@@ -1,5 +1,3 @@
-//go:build admincli
-
 package main
 
 import (
@@ -19,6 +17,7 @@ import (
 	"github.com/stratahq/strata/config"
 	"github.com/stratahq/strata/model/local/artifact"
 	"github.com/stratahq/strata/model/price"
+	"github.com/stratahq/strata/model/provider/openai"
 	"github.com/stratahq/strata/store"
 )
 
@@ -31,8 +30,8 @@ const (
 	checkBad  = "failed"
 )
 
-// check is one thing that the doctor looked at.
-type check struct {
+// finding is one thing that the doctor looked at.
+type finding struct {
 	Name   string `json:"name"`
 	Status string `json:"status"`
 	Detail string `json:"detail"`
@@ -43,7 +42,7 @@ type check struct {
 // diagnosis is what "doctor" reports.
 type diagnosis struct {
 	OK     bool    `json:"ok"` // no check failed; warnings do not count
-	Checks []check `json:"checks"`
+	Checks []finding `json:"checks"`
 }
 
 func doctorCommand() *cobra.Command {
@@ -111,7 +110,7 @@ type doctor struct {
 	now          func() time.Time
 	env          func(string) string
 
-	checks []check
+	checks []finding
 	zone   *time.Location
 	last   time.Time // of the newest call
 	held   bool
@@ -119,7 +118,7 @@ type doctor struct {
 }
 
 func (d *doctor) add(name, status, detail, mend string) {
-	d.checks = append(d.checks, check{name, status, detail, mend})
+	d.checks = append(d.checks, finding{name, status, detail, mend})
 }
 
 func (d *doctor) examine(ctx context.Context) {
@@ -136,9 +135,8 @@ func (d *doctor) examine(ctx context.Context) {
 
 // configuration reads the file strictly, and says which providers have a key.
 func (d *doctor) configuration() {
-	var f *config.File
+	f := &config.File{}
 	if d.config == "" {
-		f = config.Default(d.env)
 		d.add("configuration", checkOK, "no file, the defaults hold", "")
 	} else {
 		var err error
@@ -148,9 +146,11 @@ func (d *doctor) configuration() {
 		}
 		d.add("configuration", checkOK, d.config, "")
 	}
+	f.AddKnown(openai.Known(), d.env)
 	if d.addr == "" {
 		d.addr = f.Addr
 	}
+	d.zone = time.Local
 	if f.TimeZone != "" {
 		if zone, err := time.LoadLocation(f.TimeZone); err != nil {
 			d.add("time zone", checkBad, fmt.Sprintf("%q is not known to this system", f.TimeZone), "set time_zone to an IANA name such as Europe/Berlin, or install tzdata")
@@ -159,8 +159,8 @@ func (d *doctor) configuration() {
 		}
 	}
 	var names []string
-	for name := range f.Upstreams {
-		names = append(names, name)
+	for name, u := range f.Upstreams {
+		names = append(names, name+" (key from "+u.KeyFrom()+")")
 	}
 	slices.Sort(names)
 	if len(names) == 0 {
@@ -243,7 +243,7 @@ func (d *doctor) database(ctx context.Context) {
 	if err != nil {
 		d.add("database", checkBad, err.Error(), "strata restore FILE, with your newest backup")
 		if errors.Is(err, store.ErrOlderSchema) {
-			d.checks[len(d.checks)-1] = check{"database", checkWarn, err.Error(), "strata up"}
+			d.checks[len(d.checks)-1] = finding{"database", checkWarn, err.Error(), "strata up"}
 		}
 		return
 	}

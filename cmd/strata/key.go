@@ -1,12 +1,9 @@
-//go:build admincli
-
 package main
 
 import (
 	"context"
 	"fmt"
 	"io"
-	"net/url"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +22,8 @@ that customer. Only a hash of a key is stored: the secret is printed once.
 
 As long as there is no key, calls from this machine need none. A key that is
 created or revoked here holds for the very next call, also of a running server.`,
+		Example: `  strata key create --name laptop
+  strata key list`,
 	}
 	c.AddCommand(keyCreateCommand(), keyListCommand(), keyRevokeCommand(), keyAdminCommand())
 	return c
@@ -54,8 +53,8 @@ func keyCreateCommand() *cobra.Command {
 				return usagef("a key needs a name by which you will know it: strata key create --name laptop")
 			}
 			return withAPI(cmd, func(ctx context.Context, c *client.Client) error {
-				var made admin.CreatedKey
-				if err := c.Post(ctx, "/api/v1/keys", spec, &made); err != nil {
+				made, err := c.CreateKey(ctx, spec)
+				if err != nil {
 					return err
 				}
 				return p.report(made, func(w io.Writer) {
@@ -91,14 +90,12 @@ func keyListCommand() *cobra.Command {
 			}
 			all, _ := cmd.Flags().GetBool("all")
 			return withAPI(cmd, func(ctx context.Context, c *client.Client) error {
-				var answer struct {
-					Keys []admin.Key `json:"keys"`
-				}
-				if err := c.Get(ctx, "/api/v1/keys", nil, &answer); err != nil {
+				answer, err := c.Keys(ctx)
+				if err != nil {
 					return err
 				}
 				var keys []admin.Key
-				for _, k := range answer.Keys {
+				for _, k := range answer {
 					if all || k.Revoked == nil {
 						keys = append(keys, k)
 					}
@@ -145,8 +142,8 @@ func keyRevokeCommand() *cobra.Command {
 				return err
 			}
 			return withAPI(cmd, func(ctx context.Context, c *client.Client) error {
-				var k admin.Key
-				if err := c.Delete(ctx, "/api/v1/keys/"+url.PathEscape(args[0]), &k); err != nil {
+				k, err := c.RevokeKey(ctx, args[0])
+				if err != nil {
 					return err
 				}
 				return p.report(k, func(w io.Writer) {
@@ -177,11 +174,11 @@ whenever you need it.`,
 				if !c.Running() {
 					return usagef("no server is running on this data, so there is no console to log in to; start one with: strata up")
 				}
-				var link map[string]any
-				if err := c.Post(ctx, "/api/v1/admin-link", struct{}{}, &link); err != nil {
+				link, err := c.AdminLink(ctx)
+				if err != nil {
 					return err
 				}
-				return p.report(link, func(w io.Writer) { fmt.Fprintln(w, link["url"]) })
+				return p.report(link, func(w io.Writer) { fmt.Fprintln(w, link.URL) })
 			})
 		},
 	}

@@ -1,11 +1,10 @@
-//go:build admincli
-
 package main
 
 import (
 	"context"
 	"fmt"
 	"io"
+	"net/url"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +21,8 @@ func ledgerCommand() *cobra.Command {
 		Long: `Every call is one row of the ledger; its lines of cost and charge are posted as
 balanced double entries, and each batch of rows is linked to the one before it
 by a hash. "verify" recomputes all of it.`,
+		Example: `  strata ledger verify
+  strata ledger show`,
 	}
 	c.AddCommand(ledgerVerifyCommand(), ledgerShowCommand())
 	return c
@@ -45,8 +46,10 @@ The exit code is 1 when anything is wrong.`,
 				return err
 			}
 			return withAPI(cmd, func(ctx context.Context, c *client.Client) error {
-				var v admin.Verification
-				if err := c.Get(ctx, "/api/v1/ledger/verify", nil, &v); err != nil {
+				tell, done := counter(cmd.ErrOrStderr(), "calls verified")
+				v, err := c.Verify(ctx, tell)
+				done()
+				if err != nil {
 					return err
 				}
 				if err := p.report(v, func(w io.Writer) { printVerification(w, &v) }); err != nil {
@@ -118,14 +121,12 @@ func ledgerShowCommand() *cobra.Command {
 				return err
 			}
 			return withAPI(cmd, func(ctx context.Context, c *client.Client) error {
-				var s admin.Status
-				if err := c.Get(ctx, "/api/v1/status", nil, &s); err != nil {
+				s, err := c.Status(ctx)
+				if err != nil {
 					return err
 				}
-				var spend struct {
-					Totals admin.Spend `json:"totals"`
-				}
-				if err := c.Get(ctx, "/api/v1/spend", map[string][]string{"by": {"model"}}, &spend); err != nil {
+				spend, err := c.Spend(ctx, url.Values{"by": {"model"}})
+				if err != nil {
 					return err
 				}
 				sum := ledgerSummary{DataDir: s.DataDir, TimeZone: s.TimeZone, Totals: spend.Totals, SampleCalls: s.SampleCalls}

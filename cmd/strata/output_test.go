@@ -18,13 +18,13 @@ type outcome struct {
 	stdout, stderr string
 }
 
-// execute runs a command line in this process, with nothing on standard input.
-func execute(t *testing.T, args ...string) outcome {
+// strata runs a command line in this process, with nothing on standard input.
+func strata(t *testing.T, args ...string) outcome {
 	t.Helper()
-	return executeIn(t, "", args...)
+	return strataIn(t, "", args...)
 }
 
-func executeIn(t *testing.T, stdin string, args ...string) outcome {
+func strataIn(t *testing.T, stdin string, args ...string) outcome {
 	t.Helper()
 	var out, errs bytes.Buffer
 	code := run(context.Background(), args, strings.NewReader(stdin), &out, &errs)
@@ -44,7 +44,7 @@ func quiet(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	quiet(t)
-	r := execute(t, "version", "--json")
+	r := strata(t, "version", "--json")
 	var b map[string]string
 	if err := json.Unmarshal([]byte(r.stdout), &b); err != nil || r.code != 0 || b["version"] == "" || b["go"] == "" {
 		t.Errorf("version --json = %+v, %v", r, err)
@@ -52,11 +52,11 @@ func TestVersion(t *testing.T) {
 	if strings.Count(r.stdout, "\n") != 1 {
 		t.Errorf("a report is not one line of JSON: %q", r.stdout)
 	}
-	if got := execute(t, "version", "--jq", ".os"); got.stdout == "" || strings.Contains(got.stdout, `"`) {
+	if got := strata(t, "version", "--jq", ".os"); got.stdout == "" || strings.Contains(got.stdout, `"`) {
 		t.Errorf("a string that a filter yields is not raw: %+v", got)
 	}
 	t.Setenv("STRATA_JSON", "true")
-	if got := execute(t, "version"); !strings.HasPrefix(got.stdout, "{") {
+	if got := strata(t, "version"); !strings.HasPrefix(got.stdout, "{") {
 		t.Errorf("STRATA_JSON does not set --json: %+v", got)
 	}
 }
@@ -71,13 +71,13 @@ func TestFilterErrors(t *testing.T) {
 		{".version | keys", "--jq"},
 		{`error("boom")`, "boom"},
 	} {
-		r := execute(t, "version", "--jq", c.expr)
+		r := strata(t, "version", "--jq", c.expr)
 		if r.code != exitUsage || !strings.Contains(r.stderr, c.want) || r.stdout != "" {
 			t.Errorf("--jq %q = %+v, want exit %d and %q", c.expr, r, exitUsage, c.want)
 		}
 	}
 	t.Setenv("OPENAI_API_KEY", "sk-secret")
-	if r := execute(t, "version", "--jq", "env, $ENV"); strings.Contains(r.stdout, "sk-secret") {
+	if r := strata(t, "version", "--jq", "env, $ENV"); strings.Contains(r.stdout, "sk-secret") {
 		t.Errorf("a filter can read the environment: %q", r.stdout)
 	}
 }
@@ -177,7 +177,7 @@ func TestHelp(t *testing.T) {
 		if c.Runnable() && !c.HasAvailableSubCommands() && !strings.Contains(c.Example, c.CommandPath()) {
 			t.Errorf("%s has no example of its own", c.CommandPath())
 		}
-		r := execute(t, append(strings.Fields(c.CommandPath())[1:], "--help")...)
+		r := strata(t, append(strings.Fields(c.CommandPath())[1:], "--help")...)
 		if r.code != 0 || !strings.Contains(r.stdout, c.Short) && !strings.Contains(r.stdout, strings.SplitN(c.Long, "\n", 2)[0]) {
 			t.Errorf("%s --help = %+v", c.CommandPath(), r)
 		}
@@ -185,7 +185,7 @@ func TestHelp(t *testing.T) {
 	walk(rootCommand())
 }
 
-func TestUsageErrors(t *testing.T) {
+func TestWrongUsage(t *testing.T) {
 	quiet(t)
 	for _, c := range []struct {
 		args []string
@@ -195,7 +195,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"version", "--jsn"}, "--help"},
 		{[]string{"version", "extra"}, "--help"},
 	} {
-		if r := execute(t, c.args...); r.code != exitUsage || !strings.Contains(r.stderr, c.want) || r.stdout != "" {
+		if r := strata(t, c.args...); r.code != exitUsage || !strings.Contains(r.stderr, c.want) || r.stdout != "" {
 			t.Errorf("strata %v = %+v, want exit %d and %q", c.args, r, exitUsage, c.want)
 		}
 	}
@@ -205,7 +205,7 @@ func TestUsageErrors(t *testing.T) {
 func TestCompletion(t *testing.T) {
 	quiet(t)
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		if r := execute(t, "completion", shell); r.code != 0 || !strings.Contains(r.stdout, "strata") {
+		if r := strata(t, "completion", shell); r.code != 0 || !strings.Contains(r.stdout, "strata") {
 			t.Errorf("completion %s: exit %d, %d bytes", shell, r.code, len(r.stdout))
 		}
 	}

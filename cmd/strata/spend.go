@@ -1,5 +1,3 @@
-//go:build admincli
-
 package main
 
 import (
@@ -44,12 +42,8 @@ postings, corrections included, to the picodollar.`,
 				q := filterQuery(cmd)
 				hasFilter := filtered(q)
 				q.Set("by", by)
-				var answer struct {
-					TimeZone string        `json:"time_zone"`
-					Groups   []admin.Spend `json:"groups"`
-					Totals   admin.Spend   `json:"totals"`
-				}
-				if err := c.Get(ctx, "/api/v1/spend", q, &answer); err != nil {
+				answer, err := c.Spend(ctx, q)
+				if err != nil {
 					return err
 				}
 				if len(answer.Groups) == 0 {
