@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stratahq/strata/model/price/check"
+	pricecheck "github.com/stratahq/strata/model/price/check"
 )
 
 func priceCheckCommand() *cobra.Command {
@@ -33,19 +33,19 @@ case that names a policy and differs is reported apart and is no failure.`,
 			if args[0] != "-" {
 				f, err := os.Open(args[0])
 				if err != nil {
-					return &exitError{exitUsage, fmt.Errorf("%w: %w", check.ErrFile, err)}
+					return &exitError{exitUsage, fmt.Errorf("%w: %w", pricecheck.ErrFile, err)}
 				}
 				defer f.Close()
 				in = f
 			}
-			cases, err := check.Read(args[0], in)
+			cases, err := pricecheck.Read(args[0], in)
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			var sum check.Summary
-			outcomes := make([]check.Outcome, len(cases))
+			var sum pricecheck.Summary
+			outcomes := make([]pricecheck.Outcome, len(cases))
 			for i := range cases {
-				outcomes[i] = check.Run(&cases[i])
+				outcomes[i] = pricecheck.Run(&cases[i])
 				sum.Add(&outcomes[i])
 				if p.json {
 					if err := p.object(&outcomes[i]); err != nil {
@@ -54,7 +54,7 @@ case that names a policy and differs is reported apart and is no failure.`,
 				}
 			}
 			if p.json {
-				err = p.object(map[string]check.Summary{"summary": sum})
+				err = p.object(map[string]pricecheck.Summary{"summary": sum})
 			} else {
 				err = p.human(func(w io.Writer) { showOutcomes(w, cases, outcomes, sum) })
 			}
@@ -68,7 +68,7 @@ case that names a policy and differs is reported apart and is no failure.`,
 	return c
 }
 
-func showOutcomes(w io.Writer, cases []check.Case, outcomes []check.Outcome, sum check.Summary) {
+func showOutcomes(w io.Writer, cases []pricecheck.Case, outcomes []pricecheck.Outcome, sum pricecheck.Summary) {
 	on := colourful(w)
 	g := newGrid(w, "", "case", "provider", "surface", ">cost USD")
 	for i := range outcomes {
@@ -93,10 +93,10 @@ func showOutcomes(w io.Writer, cases []check.Case, outcomes []check.Outcome, sum
 	g.print()
 	for _, part := range []struct {
 		title string
-		is    func(*check.Outcome) bool
+		is    func(*pricecheck.Outcome) bool
 	}{
-		{"failed", func(o *check.Outcome) bool { return !o.OK && o.Policy == "" }},
-		{"differs where several answers are acceptable", func(o *check.Outcome) bool { return !o.OK && o.Policy != "" }},
+		{"failed", func(o *pricecheck.Outcome) bool { return !o.OK && o.Policy == "" }},
+		{"differs where several answers are acceptable", func(o *pricecheck.Outcome) bool { return !o.OK && o.Policy != "" }},
 	} {
 		first := true
 		for i := range outcomes {
