@@ -185,7 +185,7 @@ func TestHelp(t *testing.T) {
 	walk(rootCommand())
 }
 
-func TestWrongUsage(t *testing.T) {
+func TestMisspelling(t *testing.T) {
 	quiet(t)
 	for _, c := range []struct {
 		args []string
