@@ -34,6 +34,9 @@ type File struct {
 	// Hosts are further names under which the server may be addressed, besides
 	// localhost and the listening address (protection from DNS rebinding).
 	Hosts []string `yaml:"hosts"`
+	// Origins are web origins, such as https://app.example, whose pages may call
+	// /v1 and /api besides the server's own console. The default is none.
+	Origins []string `yaml:"origins"`
 
 	// Upstreams are the providers that can be called, by name.
 	Upstreams map[string]Upstream `yaml:"upstreams"`

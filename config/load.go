@@ -126,6 +126,11 @@ func (f *File) validate(d *decoder, root *yaml.Node) {
 			d.fail(at("hosts"), "hosts", "%q is not a host name; write it without scheme and path", h)
 		}
 	}
+	for _, o := range f.Origins {
+		if u, err := url.Parse(o); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Scheme+"://"+u.Host != o {
+			d.fail(at("origins"), "origins", "%q is not a web origin; write it as https://app.example, without a path", o)
+		}
+	}
 	for name, u := range f.Upstreams {
 		path := join("upstreams", name)
 		if name == "" || strings.ContainsAny(name, "/ \t") {
