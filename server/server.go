@@ -139,7 +139,7 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 		ready:    s.stack.ready,
 		stopping: s.stopping,
 	}
-	guard := gateway.GuardOptions{Loopback: loopback, Hosts: settings.file.Hosts, Log: s.o.Log}
+	guard := gateway.GuardOptions{Loopback: loopback, Hosts: settings.file.Hosts, Origins: settings.file.Origins, Log: s.o.Log}
 	s.http = s.newHTTP(gateway.Guard(h, guard))
 	s.trusted = s.newHTTP(&routes{gateway: http.NotFoundHandler(), console: http.NotFoundHandler(),
 		admin: admin.Trusted(adminHandler), ready: s.stack.ready, stopping: s.stopping})

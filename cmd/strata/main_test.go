@@ -9,15 +9,15 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// execute runs a command line in this process.
-func execute(t *testing.T, args ...string) (code int, stdout, stderr string) {
+// runStrata runs a command line in this process.
+func runStrata(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, err bytes.Buffer
 	code = run(context.Background(), args, strings.NewReader(""), &out, &err)
 	return code, out.String(), err.String()
 }
 
-func TestUsageErrors(t *testing.T) {
+func TestRootUsage(t *testing.T) {
 	for _, c := range []struct {
 		args []string
 		want string
@@ -29,7 +29,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"up", "--log-level", "loud"}, `--log-level "loud"`},
 		{[]string{"key", "creat"}, "did you mean create?"},
 	} {
-		code, stdout, stderr := execute(t, c.args...)
+		code, stdout, stderr := runStrata(t, c.args...)
 		if code != exitUsage || stdout != "" || !strings.Contains(stderr, c.want) || !strings.HasPrefix(stderr, "strata: ") {
 			t.Errorf("%v: exit %d, output %q, errors %q", c.args, code, stdout, stderr)
 		}
@@ -37,7 +37,7 @@ func TestUsageErrors(t *testing.T) {
 }
 
 func TestHelpListsEveryCommand(t *testing.T) {
-	code, stdout, _ := execute(t, "--help")
+	code, stdout, _ := runStrata(t, "--help")
 	if code != exitOK {
 		t.Fatalf("exit %d", code)
 	}
@@ -88,11 +88,11 @@ func TestUpRefuses(t *testing.T) {
 	t.Setenv("STRATA_CONFIG", "")
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	t.Setenv("STRATA_ADMIN_SECRET", "")
-	code, _, stderr := execute(t, "up", "--no-local", "--addr", "0.0.0.0:0")
+	code, _, stderr := runStrata(t, "up", "--no-local", "--addr", "0.0.0.0:0")
 	if code != exitUsage || !strings.Contains(stderr, "STRATA_ADMIN_SECRET") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
-	code, _, stderr = execute(t, "up", "--config", "/nowhere/strata.yaml")
+	code, _, stderr = runStrata(t, "up", "--config", "/nowhere/strata.yaml")
 	if code != exitUsage || !strings.Contains(stderr, "/nowhere/strata.yaml") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
