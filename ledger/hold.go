@@ -105,7 +105,7 @@ func (o *openHold) pack() []byte {
 	p.string(o.key)
 	p.string(o.customer)
 	p.int(int64(o.amount))
-	p.byte(flag(o.known))
+	p.byte(bit(o.known))
 	p.uint(uint64(len(o.charged)))
 	for _, c := range o.charged {
 		p.uint(uint64(c.budget))

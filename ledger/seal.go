@@ -102,20 +102,20 @@ func hashRow(r *row) [32]byte {
 	p.amount(r.cost, r.costKnown)
 	p.amount(r.charge, r.chargeKnown)
 	p.bytes(r.usage)
-	p.byte(flag(r.usage == nil))
+	p.byte(bit(r.usage == nil))
 	p.bytes(r.body)
 	p.bytes(r.seal)
 	return sha256.Sum256(p.b)
 }
 
 func (p *packer) amount(v int64, known bool) {
-	p.byte(flag(known))
+	p.byte(bit(known))
 	if known {
 		p.int(v)
 	}
 }
 
-func flag(b bool) byte {
+func bit(b bool) byte {
 	if b {
 		return 1
 	}

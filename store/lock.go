@@ -52,6 +52,10 @@ type Lock struct {
 	f  *os.File
 }
 
+// locks keeps held locks reachable: a Lock that its owner forgot would else be
+// given back when the garbage collector closes its file.
+var locks sync.Map
+
 // TryLock takes the lock of a data directory, which it creates with mode 0700
 // when it is missing. When another process holds the lock, the error is a
 // *HeldError.
@@ -82,6 +86,7 @@ func TryLock(dataDir string) (*Lock, error) {
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
 	l := &Lock{f: f}
+	locks.Store(l, nil)
 	if err := l.Publish(LockInfo{PID: os.Getpid(), Started: time.Now().UTC()}); err != nil {
 		l.Release()
 		return nil, err
@@ -117,6 +122,7 @@ func (l *Lock) Release() error {
 	if l.f == nil {
 		return nil
 	}
+	locks.Delete(l)
 	err := l.f.Truncate(0)
 	err = errors.Join(err, unlockFile(l.f), l.f.Close())
 	l.f = nil

@@ -102,6 +102,10 @@ type DB struct {
 	ckpt   *session // checkpoints
 	ckptCh chan struct{}
 	frames atomic.Int64 // frames in the log after the newest commit
+	// copying is held while a checkpoint runs beside the writer. forced is the
+	// log's length when the writer last waited for it; the writer's own.
+	copying sync.Mutex
+	forced  int64
 	// wantFinish asks the writer for the last part of a checkpoint.
 	wantFinish atomic.Bool
 	finishCh   chan struct{}
@@ -182,7 +186,7 @@ func (db *DB) open(ctx context.Context) error {
 			"PRAGMA synchronous=NORMAL", // see the package comment
 			"PRAGMA secure_delete=ON",   // what is deleted is overwritten: erasure is real
 			"PRAGMA wal_autocheckpoint=0",
-			"PRAGMA journal_size_limit=67108864",
+			"PRAGMA journal_size_limit=33554432",
 			"PRAGMA cache_size=-16384",
 			"PRAGMA temp_store=MEMORY")
 		if err != nil {

@@ -158,7 +158,9 @@ func (db *DB) checkpointLoop() {
 			return
 		case <-db.ckptCh:
 		}
+		db.copying.Lock()
 		n, copied, err := db.ckpt.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
+		db.copying.Unlock()
 		switch {
 		case errors.Is(err, sqlite3.BUSY):
 			continue

@@ -142,6 +142,17 @@ func (db *DB) runGroup(batch []*request) {
 		db.transact(batch[:n])
 		batch = batch[n:]
 	}
+	frames := db.frames.Load()
+	db.forced = min(db.forced, frames)
+	if frames > 2*checkpointFrames && frames-db.forced > checkpointFrames {
+		// We have outrun the checkpoint. Wait for it and copy the rest, or the
+		// log would grow without limit. (A long reader lets it grow all the same:
+		// hence only once per so many frames.)
+		db.copying.Lock()
+		db.forced = frames
+		db.copying.Unlock()
+		db.wantFinish.Store(true)
+	}
 	if db.wantFinish.Swap(false) {
 		// Everything but the newest frames was copied beside us; copying the rest
 		// while no one writes lets the log restart at its beginning.
