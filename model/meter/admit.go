@@ -204,12 +204,10 @@ func (c *call) limitOutput(tokenized *bool) *model.Error {
 			n = c.affordable(left, maximum)
 		}
 	}
-	if n < 1 {
-		// Ask for the least, so that the refusal names the budget.
-		l.MaxOutput = 1
-		c.capped = false
-		return nil
-	}
+	// With nothing left, ask for the least, so that the refusal names the budget.
+	// The limit is set all the same: another call may end in between, and then
+	// the hold succeeds.
+	n = max(n, 1)
 	if c.card.Facts.MaxInput > 0 && l.Prompt+n > c.card.Facts.MaxInput && !*tokenized {
 		*tokenized = true
 		c.countPrompt()

@@ -517,6 +517,16 @@ func TestUnknownCostIsNotZero(t *testing.T) {
 	}
 }
 
+func TestABookBehindTheModelDoesNotMakeUsageAbsurd(t *testing.T) {
+	for said, want := range map[int64]int64{70: 70, 1e6: 1} { // the model's maximum is 50
+		b := metered(t, notation, speaks(usageOf(3, said), strings.Repeat("x", 100)), func(o *Options) { o.MaxOutput = 50 })
+		drive(t.Context(), b.model, request(0), 0)
+		if row := b.only(t); row.Usage.Completion() != want || row.Estimated() != (said != want) {
+			t.Errorf("%d became %+v", said, row.Usage)
+		}
+	}
+}
+
 func TestContentIsKeptOnlyWhenAskedAndRedacted(t *testing.T) {
 	b := metered(t, notation, speaks(usageOf(3, 2), "the", "key", "is", "sk-abcdefghijklmnop"), nil)
 	r := request(5)
