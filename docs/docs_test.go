@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -31,9 +32,10 @@ import (
 // language (```bash, ```yaml, ```json) are only shown; a ```yaml block that names
 // a file in its first line, "# strata.yaml", is written to that file first.
 //
-// Two things are there for examples: $UPSTREAM is the address of an
-// OpenAI-compatible server that answers with a fixed text, and a server that an
-// example starts in the background with "strata up … &" is stopped at the end.
+// The addresses of the pages are not the addresses of the tests: 127.0.0.1:4000
+// becomes a free port, and http://127.0.0.1:9000 an OpenAI-compatible server that
+// answers 16 counted words. After a "strata up … &" the test waits until the
+// server listens, and stops it at the end of the page.
 type example struct {
 	file string
 	line int // of the command
@@ -126,18 +128,35 @@ const marker = "\x1e"
 
 // script is a page as one shell script. After each command the shell prints the
 // exit status and a marker.
-func script(steps []step) string {
+func script(steps []step, addr, upstream string) string {
+	here := strings.NewReplacer("127.0.0.1:4000", addr, "http://127.0.0.1:9000", upstream)
+	host, port, _ := strings.Cut(addr, ":")
 	var b strings.Builder
 	b.WriteString("exec 2>&1\n")
 	for _, s := range steps {
 		if s.cmd == "" {
-			fmt.Fprintf(&b, "cat >%s <<'STRATA_END'\n%sSTRATA_END\n", s.name, s.yaml)
+			fmt.Fprintf(&b, "cat >%s <<'STRATA_END'\n%sSTRATA_END\n", s.name, here.Replace(s.yaml))
 			continue
 		}
-		fmt.Fprintf(&b, "%s\nprintf '%s%%s%s' $?\n", s.cmd, marker, marker)
+		fmt.Fprintf(&b, "%s\nstrata_exit=$?\n", here.Replace(s.cmd))
+		if strings.Contains(s.cmd, "strata up") && strings.HasSuffix(s.cmd, "&") {
+			fmt.Fprintf(&b, "for i in $(seq 200); do (exec 3<>/dev/tcp/%s/%s) 2>/dev/null && break; sleep 0.05; done\n", host, port)
+		}
+		fmt.Fprintf(&b, "printf '%s%%s%s' $strata_exit\n", marker, marker)
 	}
-	b.WriteString("trap - EXIT\nfor job in $(jobs -p); do kill -INT $job 2>/dev/null; done\nwait\n")
+	b.WriteString("for job in $(jobs -p); do kill $job 2>/dev/null; done\nwait\n")
 	return b.String()
+}
+
+// freeAddr is an address on which nobody listens.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 func TestExamples(t *testing.T) {
@@ -197,10 +216,11 @@ func runPage(t *testing.T, bash, bin, upstream string, steps []step) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), bash, "-c", script(steps))
+	addr := freeAddr(t)
+	cmd := exec.CommandContext(t.Context(), bash, "-c", script(steps, addr, upstream))
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + bin + ":/usr/local/bin:/usr/bin:/bin", "HOME=" + dir, "TZ=UTC", "LANG=C.UTF-8", "NO_COLOR=1",
-		"STRATA_CACHE=" + filepath.Join(cache, "strata"), "STRATA_DATA=" + filepath.Join(dir, "data"), "UPSTREAM=" + upstream}
+		"STRATA_CACHE=" + filepath.Join(cache, "strata"), "STRATA_DATA=" + filepath.Join(dir, "data"), "STRATA_ADDR=" + addr}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("the shell ended with %v", err)

@@ -326,8 +326,16 @@ func (d *doctor) clock() {
 	case drift.Abs() > time.Second:
 		d.add("clock", checkWarn, fmt.Sprintf("the clock was set by %s while the doctor looked", drift.Round(time.Millisecond)), "see that only one program sets the clock (timedatectl status)")
 	default:
-		d.add("clock", checkOK, fmt.Sprintf("%s; days begin at midnight in %s", now.In(d.zone).Format("2006-01-02 15:04:05"), d.zone), "")
+		d.add("clock", checkOK, fmt.Sprintf("%s; days begin at midnight in %s", now.In(d.zone).Format("2006-01-02 15:04:05"), zoneName(d.zone, now)), "")
 	}
+}
+
+// zoneName names a time zone; the machine's own is named by its offset.
+func zoneName(zone *time.Location, now time.Time) string {
+	if zone == time.Local {
+		return "the machine's time zone (" + now.In(zone).Format("MST, -0700") + ")"
+	}
+	return zone.String()
 }
 
 // engine checks the cached files of the local model.
