@@ -167,4 +167,3 @@ func sendLive(w http.ResponseWriter, control *http.ResponseController, text stri
 	}
 	return control.Flush() == nil
 }
-
