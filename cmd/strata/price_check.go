@@ -88,7 +88,7 @@ func showOutcomes(w io.Writer, cases []pricecheck.Case, outcomes []pricecheck.Ou
 		if o.Estimated {
 			cost = "~" + cost
 		}
-		g.t.AppendRow([]any{mark, plain(o.ID), plain(cases[i].Provider), plain(cases[i].Surface), cost})
+		g.t.AppendRow([]any{mark, plain(o.ID), plain(string(cases[i].Provider)), plain(string(cases[i].Surface)), cost})
 	}
 	g.print()
 	for _, part := range []struct {
@@ -110,7 +110,7 @@ func showOutcomes(w io.Writer, cases []pricecheck.Case, outcomes []pricecheck.Ou
 			}
 			fmt.Fprintf(w, "  %s: %s\n", plain(o.ID), plain(*o.Error))
 			if cases[i].Why != "" {
-				fmt.Fprintf(w, "      %s\n", plain(cases[i].Why))
+				fmt.Fprintf(w, "      %s\n", plain(string(cases[i].Why)))
 			}
 			if o.Policy != "" {
 				fmt.Fprintf(w, "      policy: %s\n", plain(o.Policy))

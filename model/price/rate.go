@@ -132,7 +132,8 @@ func (c *Card) Complete(u *model.Usage) {
 
 // Rate prices a usage. The cost is exact: Total is never rounded, and each line
 // is rounded once. A nil usage is unknown, so its cost is unknown too. The error
-// is for amounts beyond the ledger's range of a line.
+// is for amounts beyond the ledger's range of a line; Total is exact even then,
+// but Lines is not whole.
 func (c *Card) Rate(u *model.Usage, q Query) (Rating, error) {
 	out := Rating{Version: c.Version, Source: c.Source, Basis: BasisPriced}
 	if u == nil {
@@ -150,6 +151,7 @@ func (c *Card) Rate(u *model.Usage, q Query) (Rating, error) {
 	scale, scaled := c.multiplier(u, q)
 	out.Known = true
 	var whole money.Pico // the sum of the lines that are whole picodollars
+	var failed error
 	for b := range model.NumBuckets {
 		if b.IsToken() && u.Count[b] == 0 {
 			continue
@@ -182,13 +184,15 @@ func (c *Card) Rate(u *model.Usage, q Query) (Rating, error) {
 		}
 		line, err := money.NewLine(b.String(), quantity, unit)
 		if err != nil {
-			return out, fmt.Errorf("price %s: %w", c.Version, err)
+			failed = fmt.Errorf("price %s: %w", c.Version, err)
+			out.Total = out.Total.Add(quantity.Mul(unit))
+			continue
 		}
 		out.Lines = append(out.Lines, line)
 		out.Total = out.Total.Add(amount(&line))
 	}
 	out.Total = out.Total.Add(whole.Decimal())
-	return out, nil
+	return out, failed
 }
 
 // times is p × n when it fits and neither is negative.

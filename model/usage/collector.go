@@ -45,7 +45,7 @@ type collector struct {
 }
 
 func newCollector(provider, surface string, ctx Context) collector {
-	c := collector{provider: strings.ToLower(provider), surface: surface, ctx: ctx}
+	c := collector{provider: canonical(provider), surface: surface, ctx: ctx}
 	if ctx.CostPath != "" {
 		c.costPath = strings.Split(ctx.CostPath, ".")
 	}

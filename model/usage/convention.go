@@ -69,7 +69,7 @@ func openAI(provider, surface string, n *node) *counts {
 	total := k.read(n.get("total_tokens"))
 
 	switch provider {
-	case "qwen", "dashscope", "alibaba":
+	case "qwen":
 		// The native multimodal shape states them at the top, inside the input.
 		k.audio = either(k.audio, k.read(n.get("audio_tokens")))
 		k.image = either(k.image, k.read(n.get("image_tokens")))
@@ -89,7 +89,7 @@ func openAI(provider, surface string, n *node) *counts {
 		k.reasoningOutside, k.reasoningUnbounded = true, true
 		k.citation = k.read(n.get("citation_tokens"))
 		k.unit(model.SearchQuery, k.read(n.get("num_search_queries")))
-	case "gemini", "google", "vertex", "vertex_ai":
+	case "gemini", "vertex":
 		// Gemini's OpenAI endpoint leaves thinking out of completion_tokens and
 		// shows it only in total_tokens.
 		if k.reasoning.n == 0 && k.prompt.state == stated && k.completion.state == stated &&
@@ -361,6 +361,30 @@ func llamaTimings(n *node) *counts {
 	k.prompt = sum(k.read(n.get("prompt_n")), k.cached)
 	k.completion = k.read(n.get("predicted_n"))
 	return k
+}
+
+// canonical is the name under which this package knows a provider.
+func canonical(provider string) string {
+	p := strings.ToLower(provider)
+	switch p {
+	case "x-ai", "x.ai", "x_ai", "grok":
+		return "xai"
+	case "google", "googleai", "google_ai_studio", "google-ai-studio":
+		return "gemini"
+	case "vertex_ai", "vertexai", "google-vertex", "google_vertex":
+		return "vertex"
+	case "aws", "aws-bedrock", "aws_bedrock", "amazon-bedrock", "amazon_bedrock", "bedrock_converse":
+		return "bedrock"
+	case "dashscope", "alibaba", "alibabacloud", "alibaba-cloud":
+		return "qwen"
+	case "pplx", "perplexity_ai", "perplexity-ai":
+		return "perplexity"
+	case "open_router", "open-router":
+		return "openrouter"
+	case "azure_openai", "azure-openai":
+		return "azure"
+	}
+	return p
 }
 
 // noCompletion says that a surface's reply has no completion tokens.

@@ -12,6 +12,7 @@ func OpenAIUsage(provider, surface string, raw []byte) *model.Usage {
 	if err != nil || n.kind != 'o' || len(n.keys) == 0 {
 		return nil
 	}
+	provider = canonical(provider)
 	k := convention(provider, surface, n)
 	if !k.usesTokens() && !k.usesUnits() && len(k.units) == 0 {
 		return nil

@@ -103,6 +103,11 @@ func olderGemini(name string) bool {
 // those tokens that only restate them.
 func (c *collector) media(k *counts) *counts {
 	priced := c.ctx.Priced
+	if n := c.usage.at("billed_units", "images"); n != nil && priced.Has(model.Image) {
+		k = &counts{}
+		k.unit(model.Image, k.read(n)) // Cohere embeds images at a price each
+		return k
+	}
 	ensure := func() {
 		if k == nil {
 			k = &counts{}
@@ -130,6 +135,12 @@ func (c *collector) media(k *counts) *counts {
 		if text != "" && byCharacter && (k == nil || !priced.Has(model.Input) && priced != 0) {
 			k = &counts{}
 			k.unit(model.Character, count{n: runes(text), state: stated})
+		} else if text == "" && byCharacter && k == nil {
+			k = &counts{}
+			k.unit(model.Character, k.read(c.request.first("input_characters", "characters")))
+			if !k.usesUnits() {
+				k = nil
+			}
 		}
 	case c.outputBucket() == model.OutputImage:
 		if c.images == 0 {

@@ -22,36 +22,97 @@ import (
 
 // Case is one line of a file of cases.
 type Case struct {
-	ID       string `json:"id"`
-	Why      string `json:"why"`
-	Source   string `json:"source"`
-	Provider string `json:"provider"`
-	Surface  string `json:"surface"`
-	Model    string `json:"model"`
+	ID       Text `json:"id"`
+	Why      Text `json:"why"`
+	Source   Text `json:"source"`
+	Provider Text `json:"provider"`
+	Surface  Text `json:"surface"`
+	Model    Text `json:"model"`
 
-	Stream     bool            `json:"stream"`
-	BodyFormat string          `json:"body_format"`
+	BodyFormat Text            `json:"body_format"`
 	Body       json.RawMessage `json:"body"`
 	Context    Context         `json:"context"`
 	Prices     json.RawMessage `json:"prices"`
 
 	Buckets          map[string]json.RawMessage `json:"expected_buckets"`
 	Cost             json.RawMessage            `json:"expected_cost_usd"`
-	CostBasis        string                     `json:"cost_basis"`
+	CostBasis        Text                       `json:"cost_basis"`
 	Estimated        *bool                      `json:"estimated"`
 	EstimatedBuckets *[]string                  `json:"estimated_buckets"`
-	Policy           *string                    `json:"policy"`
+	Policy           Text                       `json:"policy"`
+
+	// unread says which field of the case could not be read; the case then fails.
+	unread error
+}
+
+// Text is a string. Whatever else stands in its place is kept as it is written,
+// so that a remark in another form does not make a file unreadable; null is "".
+type Text string
+
+// UnmarshalJSON reads a string, or keeps the text of anything else.
+func (t *Text) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		s = string(b)
+	}
+	*t = Text(s)
+	return nil
+}
+
+// count is a whole number in any notation of JSON, or nil.
+type count struct{ n *int64 }
+
+// UnmarshalJSON reads 40, 40.0 or "40".
+func (c *count) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil
+	}
+	var d money.Decimal
+	if err := d.UnmarshalJSON(b); err != nil {
+		return err
+	}
+	n, ok := d.Int64()
+	if !ok {
+		return fmt.Errorf("%s is no whole number", d)
+	}
+	c.n = &n
+	return nil
+}
+
+func (c count) orZero() int64 {
+	if c.n == nil {
+		return 0
+	}
+	return *c.n
 }
 
 // Context is what the gateway knows besides the reply.
 type Context struct {
 	Request   json.RawMessage `json:"request"`
-	At        string          `json:"at"`
+	At        Text            `json:"at"`
 	Batch     bool            `json:"batch"`
-	EndedBy   *string         `json:"ended_by"`
-	MaxOutput *json.Number    `json:"model_max_output_tokens"`
-	MaxInput  *json.Number    `json:"model_max_input_tokens"`
-	Estimate  *usage.Estimate `json:"estimate"`
+	EndedBy   Text            `json:"ended_by"`
+	MaxOutput count           `json:"model_max_output_tokens"`
+	MaxInput  count           `json:"model_max_input_tokens"`
+	Estimate  *struct {
+		Prompt     count `json:"prompt_tokens"`
+		Completion count `json:"completion_tokens"`
+	} `json:"estimate"`
+}
+
+// usageContext is the context in the parser's form.
+func (c *Case) usageContext(card *price.Card) usage.Context {
+	ctx := usage.Context{
+		Request: c.Context.Request, Model: string(c.Model), EndedBy: string(c.Context.EndedBy),
+		MaxOutput: c.Context.MaxOutput.orZero(), MaxInput: c.Context.MaxInput.orZero(), Priced: card.Priced(),
+	}
+	if e := c.Context.Estimate; e != nil {
+		ctx.Estimate = &usage.Estimate{Prompt: e.Prompt.n, Completion: e.Completion.n}
+	}
+	if card.Reported != nil {
+		ctx.CostPath, ctx.CostDivisor = card.Reported.Path, card.Reported.DivideBy
+	}
+	return ctx
 }
 
 // Outcome is what a case came to.
@@ -115,12 +176,15 @@ func Read(name string, r io.Reader) ([]Case, error) {
 		if len(line) == 0 {
 			continue
 		}
+		if !json.Valid(line) || line[0] != '{' {
+			return nil, fmt.Errorf("%w: %s:%d: not a JSON object", ErrFile, name, i+1)
+		}
 		var c Case
 		if err := json.Unmarshal(line, &c); err != nil {
-			return nil, fmt.Errorf("%w: %s:%d: %w", ErrFile, name, i+1, err)
+			c.unread = fmt.Errorf("%s:%d: %w", name, i+1, err)
 		}
 		if c.ID == "" {
-			c.ID = fmt.Sprintf("line-%d", i+1)
+			c.ID = Text(fmt.Sprintf("line-%d", i+1))
 		}
 		cases = append(cases, c)
 	}
@@ -132,7 +196,7 @@ func Read(name string, r io.Reader) ([]Case, error) {
 
 // Run runs one case.
 func Run(c *Case) Outcome {
-	o := Outcome{ID: c.ID, Buckets: &model.Usage{}, EstimatedBuckets: []string{}, Flags: []string{}, Unpriced: []string{}}
+	o := Outcome{ID: string(c.ID), Buckets: &model.Usage{}, EstimatedBuckets: []string{}, Flags: []string{}, Unpriced: []string{}}
 	problems, err := c.run(&o)
 	if err != nil {
 		problems = append(problems, err.Error())
@@ -141,14 +205,17 @@ func Run(c *Case) Outcome {
 	if !o.OK {
 		text := strings.Join(problems, "; ")
 		o.Error = &text
-		if c.Policy != nil && *c.Policy != "" && err == nil {
-			o.Policy = *c.Policy
+		if c.Policy != "" && err == nil {
+			o.Policy = string(c.Policy)
 		}
 	}
 	return o
 }
 
 func (c *Case) run(o *Outcome) (problems []string, err error) {
+	if c.unread != nil {
+		return nil, c.unread
+	}
 	card, err := price.ParseCardLenient(orEmpty(c.Prices))
 	if err != nil {
 		return nil, err
@@ -161,29 +228,14 @@ func (c *Case) run(o *Outcome) (problems []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx := usage.Context{
-		Request: c.Context.Request, Model: c.Model, Estimate: c.Context.Estimate, Priced: card.Priced(),
-	}
-	if c.Context.EndedBy != nil {
-		ctx.EndedBy = *c.Context.EndedBy
-	}
-	if ctx.MaxOutput, err = whole(c.Context.MaxOutput, "context.model_max_output_tokens"); err != nil {
-		return nil, err
-	}
-	if ctx.MaxInput, err = whole(c.Context.MaxInput, "context.model_max_input_tokens"); err != nil {
-		return nil, err
-	}
-	if card.Reported != nil {
-		ctx.CostPath, ctx.CostDivisor = card.Reported.Path, card.Reported.DivideBy
-	}
-	r := usage.Parse(c.Provider, c.Surface, ctx, body, c.BodyFormat)
+	r := usage.Parse(string(c.Provider), string(c.Surface), c.usageContext(card), body, string(c.BodyFormat))
 	u := r.Usage
 	card.Complete(u)
 	for _, key := range card.Notes {
 		u.Flag("unknown_price_key:" + key)
 	}
-	rating, err := card.Rate(u, price.Query{At: at, Batch: c.Context.Batch, Surface: c.Surface, SearchContext: r.SearchContext})
-	if err != nil {
+	rating, err := card.Rate(u, price.Query{At: at, Batch: c.Context.Batch, Surface: string(c.Surface), SearchContext: r.SearchContext})
+	if err != nil && !errors.Is(err, money.ErrOverflow) {
 		return nil, err
 	}
 	o.Buckets, o.Basis, o.Lines = u, rating.Basis, rating.Lines
@@ -217,18 +269,6 @@ func (c *Case) body() ([]byte, error) {
 	return raw, nil
 }
 
-func whole(n *json.Number, at string) (int64, error) {
-	if n == nil || *n == "" {
-		return 0, nil
-	}
-	d, err := money.ParseDecimal(n.String())
-	v, ok := d.Int64()
-	if err != nil || !ok {
-		return 0, fmt.Errorf("%s: %s is no whole number", at, n)
-	}
-	return v, nil
-}
-
 var layouts = []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04Z07:00", "2006-01-02T15:04", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999", "2006-01-02 15:04", "2006-01-02"}
 
 func (c *Case) at() (time.Time, error) {
@@ -236,7 +276,7 @@ func (c *Case) at() (time.Time, error) {
 		return time.Time{}, nil
 	}
 	for _, l := range layouts {
-		if t, err := time.Parse(l, c.Context.At); err == nil {
+		if t, err := time.Parse(l, string(c.Context.At)); err == nil {
 			return t.UTC(), nil
 		}
 	}
@@ -284,8 +324,8 @@ func (c *Case) compare(o *Outcome, r *price.Rating) (problems []string, err erro
 			}
 		}
 	}
-	if c.CostBasis != "" && o.CostUSD != nil && c.CostBasis != string(o.Basis) {
-		problems = append(problems, "cost_basis: expected "+c.CostBasis+", got "+string(o.Basis))
+	if c.CostBasis != "" && o.CostUSD != nil && string(c.CostBasis) != string(o.Basis) {
+		problems = append(problems, "cost_basis: expected "+string(c.CostBasis)+", got "+string(o.Basis))
 	}
 	if c.Estimated != nil && *c.Estimated != o.Estimated {
 		problems = append(problems, fmt.Sprintf("estimated: expected %t, got %t", *c.Estimated, o.Estimated))

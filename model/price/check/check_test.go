@@ -39,8 +39,8 @@ func TestOwnCases(t *testing.T) {
 	if len(cases) < 100 {
 		t.Fatalf("%d cases; the project promises at least 100", len(cases))
 	}
-	seen := map[string]bool{}
-	providers := map[string]bool{}
+	seen := map[Text]bool{}
+	providers := map[Text]bool{}
 	for i := range cases {
 		c := &cases[i]
 		if seen[c.ID] {
@@ -81,13 +81,7 @@ func TestStreamsSplitAtEveryByte(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx := usage.Context{Request: c.Context.Request, Model: c.Model, Estimate: c.Context.Estimate, Priced: card.Priced()}
-		if c.Context.EndedBy != nil {
-			ctx.EndedBy = *c.Context.EndedBy
-		}
-		if card.Reported != nil {
-			ctx.CostPath, ctx.CostDivisor = card.Reported.Path, card.Reported.DivideBy
-		}
+		ctx, provider, surface, format := c.usageContext(card), string(c.Provider), string(c.Surface), string(c.BodyFormat)
 		text := func(r usage.Result) string {
 			b, err := json.Marshal(struct {
 				U any
@@ -98,16 +92,16 @@ func TestStreamsSplitAtEveryByte(t *testing.T) {
 			}
 			return string(b)
 		}
-		want := text(usage.Parse(c.Provider, c.Surface, ctx, body, c.BodyFormat))
+		want := text(usage.Parse(provider, surface, ctx, body, format))
 		for at := 0; at <= len(body); at++ {
-			s := usage.NewStream(c.Provider, c.Surface, ctx, c.BodyFormat)
+			s := usage.NewStream(provider, surface, ctx, format)
 			s.Write(body[:at])
 			s.Write(body[at:])
 			if got := text(s.Close()); got != want {
 				t.Fatalf("%s split at byte %d: got %s, want %s", c.ID, at, got, want)
 			}
 		}
-		s := usage.NewStream(c.Provider, c.Surface, ctx, c.BodyFormat)
+		s := usage.NewStream(provider, surface, ctx, format)
 		for j := range body {
 			s.Write(body[j : j+1])
 		}
@@ -146,6 +140,7 @@ func TestRunSeesEveryKindOfMismatch(t *testing.T) {
 		{`"estimated":false`, `"estimated":true`, "estimated: expected true, got false"},
 		{`"estimated_buckets":[]`, `"estimated_buckets":["output"]`, "estimated_buckets: expected [output], got []"},
 		{`,"output":"2"}`, `}`, "got null (no price for output)"},
+		{`"estimated":false`, `"estimated":"no"`, "x:1: json"},
 		{`{"input":"1"`, `{"inptu":"1"`, "per_million.inptu: unknown bucket"},
 	} {
 		text := strings.Replace(good, tc.old, tc.new, 1)
@@ -173,6 +168,28 @@ func TestReadRefusesWhatIsNoFileOfCases(t *testing.T) {
 		} else if name == "second line" && !strings.Contains(err.Error(), "cases.jsonl:2:") {
 			t.Errorf("the error does not name the line: %v", err)
 		}
+	}
+}
+
+// A remark in an odd form, or a count in another notation, is no reason to fail.
+func TestReadIsLenientWithForms(t *testing.T) {
+	cases, err := Read("x", strings.NewReader(`{"id":7,"why":["a","b"],"source":null,"stream":"yes","provider":"openai","surface":"chat.completions","body_format":"json","body":{"choices":[{"message":{"content":"hi"}}]},"context":{"ended_by":null,"model_max_output_tokens":"4","estimate":{"prompt_tokens":3.0,"completion_tokens":"9"}},"prices":{"per_million":{"input":1,"output":2}},"expected_buckets":{"input":3,"output":4},"expected_cost_usd":0.000011,"estimated":true,"estimated_buckets":["output","input"],"policy":null}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := Run(&cases[0]); !o.OK || o.ID != "7" {
+		t.Errorf("%+v: %s", o, *o.Error)
+	}
+}
+
+// Amounts beyond what a ledger line holds are still exact here.
+func TestHugeAmounts(t *testing.T) {
+	cases, err := Read("x", strings.NewReader(`{"id":"huge","provider":"openai","surface":"chat.completions","body_format":"json","body":{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":1000000000000000,"completion_tokens":1}},"prices":{"per_million":{"input":"2.5","output":"10"}},"expected_buckets":{"input":1000000000000000,"output":1},"expected_cost_usd":"2500000000.00001","estimated":false,"estimated_buckets":[],"policy":null}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := Run(&cases[0]); !o.OK {
+		t.Errorf("%s", *o.Error)
 	}
 }
 
