@@ -35,7 +35,7 @@ type File struct {
 	// localhost and the listening address (protection from DNS rebinding).
 	Hosts []string `yaml:"hosts"`
 	// Origins are web origins, such as https://app.example, whose pages may call
-	// /v1 and /api besides the server's own console. The default is none.
+	// /v1 besides the server's own console. The default is none.
 	Origins []string `yaml:"origins"`
 
 	// Upstreams are the providers that can be called, by name.
