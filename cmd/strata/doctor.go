@@ -41,7 +41,7 @@ type finding struct {
 
 // diagnosis is what "doctor" reports.
 type diagnosis struct {
-	OK     bool    `json:"ok"` // no check failed; warnings do not count
+	OK     bool      `json:"ok"` // no check failed; warnings do not count
 	Checks []finding `json:"checks"`
 }
 
