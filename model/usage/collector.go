@@ -305,6 +305,7 @@ func (c *collector) result() Result {
 		k.unit(bucket, count{n: searches, state: stated})
 	}
 	c.chooseSearch(k)
+	c.plainImages(k)
 	u := assemble(k, &env)
 	if env.cut && u.Estimated != 0 {
 		u.Flag(FlagCut)

@@ -99,6 +99,18 @@ func olderGemini(name string) bool {
 	return strings.Contains(name, "gemini-1") || strings.Contains(name, "gemini-2") || strings.Contains(name, "gemini-pro")
 }
 
+// plainImages leaves image tokens with the text where the provider has one price
+// for both and the card names no price of images: then they are plain input.
+func (c *collector) plainImages(k *counts) {
+	switch c.provider {
+	case "gemini", "vertex", "xai":
+		if k != nil && c.ctx.Priced != 0 && !c.ctx.Priced.Has(model.InputImage) {
+			k.image = count{}
+			delete(k.cachedOf, model.CacheReadImage)
+		}
+	}
+}
+
 // media adds the units that a reply shows without a usage object, and drops
 // those tokens that only restate them.
 func (c *collector) media(k *counts) *counts {
