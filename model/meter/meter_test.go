@@ -101,6 +101,13 @@ func card(t testing.TB, notation string) *price.Card {
 // The card of the tests: a dollar per million in, ten dollars per million out.
 const notation = `{"per_million":{"input":"1","cache_read":"0.5","output":"10"}}`
 
+// count notes that the inner model was asked.
+func (b *bench) count() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.called++
+}
+
 type answerer func(ctx context.Context, req *model.Request, yield func(model.Event, error) bool)
 
 // bench is a metered model with its books.
@@ -122,7 +129,7 @@ func metered(t testing.TB, notation string, a answerer, change func(*Options)) *
 		change(&o)
 	}
 	b.model = New(model.Func(func(ctx context.Context, req *model.Request) iter.Seq2[model.Event, error] {
-		return func(yield func(model.Event, error) bool) { b.called++; a(ctx, req, yield) }
+		return func(yield func(model.Event, error) bool) { b.count(); a(ctx, req, yield) }
 	}), o)
 	return b
 }
