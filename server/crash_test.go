@@ -40,6 +40,7 @@ type received struct {
 type crashScene struct {
 	t                    *testing.T
 	binary, data, config string
+	temp                 string // of the servers' sockets; short, as their path must be
 	addr                 string
 	keys                 map[string]string // secret by customer
 	client               *http.Client
@@ -90,6 +91,9 @@ func TestCrash(t *testing.T) {
 		t.Fatalf("the last start did not end in order: %v", err)
 	}
 	s.check(kills)
+	if left, _ := filepath.Glob(filepath.Join(s.temp, "*")); len(left) != 0 {
+		t.Errorf("the killed servers left %v behind", left)
+	}
 }
 
 func envInt(name string, unset int) int {
@@ -109,6 +113,12 @@ func newCrashScene(t *testing.T) *crashScene {
 	dir := t.TempDir()
 	s := &crashScene{t: t, binary: buildStrata(t), data: filepath.Join(dir, "data"), config: filepath.Join(dir, "strata.yaml"),
 		keys: map[string]string{}, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: crashClients}}}
+	temp, err := os.MkdirTemp("", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(temp) })
+	s.temp = temp
 	// Slow enough that every kill finds calls in all their stages.
 	upstream := startMock(t, mock.Options{Tokens: 64, FirstToken: 5 * time.Millisecond, PerToken: 200 * time.Microsecond})
 	writeFile(t, s.config, mockConfig(upstream))
@@ -163,7 +173,7 @@ func (s *crashScene) api(method, path, body string, into any) {
 func (s *crashScene) command(args ...string) *exec.Cmd {
 	c := exec.Command(s.binary, append(args, "--data", s.data, "--config", s.config)...)
 	// Nothing of the developer's own environment must configure it.
-	c.Env = []string{"HOME=" + filepath.Dir(s.data), "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "STRATA_ADMIN_SECRET=" + crashAdmin}
+	c.Env = []string{"HOME=" + filepath.Dir(s.data), "PATH=" + os.Getenv("PATH"), "TMPDIR=" + s.temp, "STRATA_ADMIN_SECRET=" + crashAdmin}
 	return c
 }
 

@@ -104,6 +104,7 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 	if !loopback && settings.adminSecret == "" {
 		return nil, invalidf("%s can be reached from other machines, and no admin secret is set: set STRATA_ADMIN_SECRET (for example to the output of \"openssl rand -hex 32\") or admin_secret in the configuration, or listen on %s", settings.addr, DefaultAddr)
 	}
+	left := leftSocket(settings.dataDir)
 	lock, err := store.TryLock(settings.dataDir)
 	if err != nil {
 		var held *store.HeldError
@@ -113,6 +114,7 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 		}
 		return nil, err
 	}
+	removeLeft(left)
 	// The address is tried before the database is opened, so that a port in use
 	// costs nothing.
 	s.listener, err = listen(ctx, settings.addr, o.Env)
