@@ -43,13 +43,8 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, op *operation) {
 
 	caller, err := g.Authenticate(r)
 	if err != nil {
-		e := model.AsError(err)
-		if e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden {
-			row.Duration = time.Since(started)
-			g.refuseStranger(w, r, row, e)
-			return
-		}
-		refuse(e)
+		row.Duration = time.Since(started)
+		g.refuseStranger(w, r, row, model.AsError(err))
 		return
 	}
 	attribution, bad := attribute(r.Header, caller)

@@ -72,6 +72,8 @@ func testKeys(r *http.Request) (Caller, error) {
 		return Caller{KeyID: "key_bound", Customer: "acme"}, nil
 	case revokedKey:
 		return Caller{}, model.Errorf(401, model.CodeInvalidKey, "this API key is revoked")
+	case "too-often":
+		return Caller{}, model.Errorf(429, "too_many_attempts", "too many failed attempts")
 	case "":
 		return Caller{}, model.Errorf(401, model.CodeMissingKey, "no API key was given")
 	}
@@ -515,9 +517,13 @@ func TestSlowBody(t *testing.T) {
 func TestFloodOfStrangers(t *testing.T) {
 	s := newScene(t, func(d *Deps) { d.StrangerRate, d.StrangerBurst = 20, 5 })
 	busy := 0
-	for range 15 {
-		resp, body := s.send(t, "POST", "/v1/chat/completions", hello, "Authorization: ")
-		if resp.StatusCode == 429 {
+	for i := range 15 {
+		auth := "Authorization: "
+		if i%3 == 0 {
+			auth += "Bearer too-often" // a refusal of the limiter itself costs no row either
+		}
+		resp, body := s.send(t, "POST", "/v1/chat/completions", hello, auth)
+		if code, _, _ := errorOf(t, body); code == model.CodeRateLimited {
 			busy++
 			errorOf(t, body)
 			if resp.Header.Get("Retry-After") == "" {

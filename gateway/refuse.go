@@ -28,7 +28,11 @@ func (g *Gateway) writeError(w http.ResponseWriter, r *http.Request, e *model.Er
 		return
 	}
 	if e.Status >= 500 {
-		g.Log.LogAttrs(r.Context(), slog.LevelWarn, "request failed", slog.String("call", w.Header().Get(headerCallID)),
+		level := slog.LevelWarn
+		if e.Code == model.CodeUnavailable {
+			level = slog.LevelInfo // a known state, whose cause was logged when it began
+		}
+		g.Log.LogAttrs(r.Context(), level, "request failed", slog.String("call", w.Header().Get(headerCallID)),
 			slog.Int("status", e.Status), slog.String("code", e.Code), slog.String("message", e.Message), slog.Any("cause", e.Err))
 	}
 	h := w.Header()
