@@ -254,3 +254,11 @@ func (b *tab) shot(file string, whole bool) {
 		b.t.Fatal(err)
 	}
 }
+
+func reload() chromedp.Action[chromedp.Void] { return chromedp.Reload() }
+
+func key(keys string) chromedp.Action[chromedp.Void] { return chromedp.KeyEvent(keys) }
+
+func ctrl(k string) chromedp.Action[chromedp.Void] {
+	return chromedp.KeyEvent(k, chromedp.KeyModifiers(chromedp.ModifierCtrl))
+}

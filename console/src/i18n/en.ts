@@ -227,9 +227,7 @@ export const en = {
   'call.parent': 'Part of',
   'call.corrections': 'Corrections',
   'call.corrections_note': 'Posted later, when prices changed. The newest amounts count.',
-  'call.reason': 'Reason',
   'call.facts': 'Facts',
-  'call.when': 'When',
   'call.operation': 'Operation',
   'call.streamed': 'streamed',
   'call.whole': 'whole',
@@ -362,7 +360,7 @@ export const en = {
   'keys.done': 'Done',
   'keys.any_customer': 'named by each call',
   'keys.calls': 'Calls',
-  'keys.open_turns_off': 'Open access for this machine ends with the first key. You may have to sign in here.',
+  'keys.open_turns_off': 'Open access from this machine ends with the first key: from then on every call needs one. This browser stays signed in.',
 
   'budgets.title': 'Budgets',
   'budgets.set': 'Set budget',

@@ -227,9 +227,7 @@ export const zh: Messages = {
   'call.parent': '属于',
   'call.corrections': '更正',
   'call.corrections_note': '价格变动后补记。以最新金额为准。',
-  'call.reason': '原因',
   'call.facts': '基本信息',
-  'call.when': '时间',
   'call.operation': '操作',
   'call.streamed': '流式',
   'call.whole': '整体',
@@ -362,7 +360,7 @@ export const zh: Messages = {
   'keys.done': '完成',
   'keys.any_customer': '由每次调用指定',
   'keys.calls': '调用',
-  'keys.open_turns_off': '创建第一个密钥后，本机开放访问即告结束，您可能需要在此登录。',
+  'keys.open_turns_off': '创建第一个密钥后，本机开放访问即告结束，此后每次调用都需要密钥。此浏览器仍保持登录。',
 
   'budgets.title': '预算',
   'budgets.set': '设置预算',

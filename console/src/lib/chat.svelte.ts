@@ -4,7 +4,7 @@ import { api, ApiError, csrfHeader, errorOf, isAbort } from './api';
 import { app } from './app.svelte';
 import { sum } from './money';
 import { events } from './sse';
-import type { CallDetail } from './types';
+import type { CallDetail, CallsReply } from './types';
 
 export interface Turn {
   question: string;
@@ -137,11 +137,14 @@ class Chat {
     for (const wait of [0, 150, 400, 1000, 2500, 5000]) {
       if (wait) await new Promise((r) => setTimeout(r, wait));
       try {
+        // A call that is not settled yet is an empty list, not an error.
+        const list = await api.get<CallsReply>('/api/v1/calls', { root: turn.callId, limit: 1 });
+        if (!list.calls?.length) continue;
         turn.receipt = await api.get<CallDetail>(`/api/v1/calls/${encodeURIComponent(turn.callId)}`);
         void app.refresh();
         return;
-      } catch (e) {
-        if (!(e instanceof ApiError) || e.status !== 404) return;
+      } catch {
+        return; // The link to the receipt stays; the page there says what is wrong.
       }
     }
   }
