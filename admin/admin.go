@@ -77,7 +77,9 @@ func isTrusted(ctx context.Context) bool { return ctx.Value(trustedKey{}) != nil
 
 // New serves /api/v1. Requests are authenticated as package access says, unless
 // they come through [Trusted].
-func New(d Deps) http.Handler {
+func New(d Deps) http.Handler { return newService(d).handler() }
+
+func newService(d Deps) *service {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
@@ -122,6 +124,11 @@ func New(d Deps) http.Handler {
 		{"DELETE", "/api/v1/sample-data", admin, s.deleteSampleData},
 		{"GET", "/api/v1/audit", admin, s.getAudit},
 	}
+	return s
+}
+
+// handler routes requests.
+func (s *service) handler() http.Handler {
 	mux := http.NewServeMux()
 	paths := map[string]map[string]route{}
 	for _, rt := range s.routes {

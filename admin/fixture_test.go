@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	_ "time/tzdata" // the tests need Berlin on machines without a time zone database
 
 	"go.uber.org/goleak"
 
@@ -31,7 +32,7 @@ const adminSecret = "correct horse battery staple"
 var berlin = func() *time.Location {
 	z, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
-		return time.FixedZone("CET", 3600)
+		panic(err)
 	}
 	return z
 }()

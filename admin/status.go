@@ -35,6 +35,9 @@ func (s *service) getStatus(w http.ResponseWriter, r *http.Request, p access.Pri
 		return err
 	}
 	st.Calls, st.SampleCalls = all.Calls, samples.Calls
+	if s.Models != nil {
+		st.Models = len(s.Models())
+	}
 	if book := s.Book(); book != nil {
 		st.PriceDate = dateOrEmpty(book.Date)
 		_, st.PriceModels = book.List(listAll(1))
