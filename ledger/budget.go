@@ -21,7 +21,7 @@ type budget struct {
 	// in the window of that time, baseWin. Later calls name the budget themselves.
 	base    money.Sum
 	baseWin int64
-	dirty            bool
+	dirty   bool
 }
 
 // at is what is spent and held in the window that holds t, and its start. A
