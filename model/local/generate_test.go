@@ -446,6 +446,9 @@ func TestRefusals(t *testing.T) {
 		"schema": {chat("x", 5, func(c *model.Chat) {
 			c.ResponseFormat = json.RawMessage(`{"type":"json_schema","json_schema":{"schema":{"type":"string","pattern":"a+"}}}`)
 		}), model.CodeUnsupported, "response_format", []string{"pattern"}},
+		"endless schema": {chat("x", 5, func(c *model.Chat) {
+			c.ResponseFormat = json.RawMessage(`{"type":"json_schema","json_schema":{"schema":{"$ref":"#"}}}`)
+		}), model.CodeUnsupported, "response_format", []string{"too complex"}},
 		"format":         {chat("x", 5, func(c *model.Chat) { c.ResponseFormat = json.RawMessage(`{"type":"yaml"}`) }), model.CodeUnsupported, "response_format", []string{"yaml"}},
 		"tool choice":    {chat("x", 5, func(c *model.Chat) { c.ToolChoice = json.RawMessage(`"required"`) }), model.CodeInvalidRequest, "tool_choice", nil},
 		"hook":           {complete("a", 5), model.CodeInvalidRequest, "", []string{"no-such-hook"}},

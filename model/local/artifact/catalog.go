@@ -52,7 +52,8 @@ type npmBuild struct {
 
 // npmBuilds are the packages by GOOS/GOARCH. Version 3.22.1 is published for
 // x64 and arm64 Linux; the newest for the others is 3.21.1, whose llama.cpp has
-// the same interface (all functions that the binding loads are exported).
+// the same interface: it exports all functions that the binding loads, and its
+// Linux build was run with this engine. The macOS builds have not been run.
 var npmBuilds = map[string]npmBuild{
 	"linux/amd64":   {"linux-x64", "3.22.1", "v0.5.0", "", 10_824_547, "0d953e1503d5ab4608d8ed5b739132308c81ac05ffeb760d2a7f30e08a9f90e0"},
 	"linux/arm64":   {"linux-arm64", "3.22.1", "v0.5.0", "", 7_340_902, "39c76b998e35ed2f236c01472fc79eda0fc558b1c8b535023c2d7ded8c327cc4"},

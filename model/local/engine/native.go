@@ -215,6 +215,7 @@ func (n *native) embedChunk(tokens []int32, pos int, sum []float64) error {
 		n.embed = ctx
 		n.embedBatch = llama.BatchInit(embedStep, 0, 1)
 	}
+	llama.SetNThreads(n.embed, int32(n.using), int32(n.using))
 	if pos == 0 {
 		mem, err := llama.GetMemory(n.embed)
 		if err != nil {

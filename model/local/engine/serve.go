@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -108,8 +109,7 @@ const (
 // which wait for the file, are not timed.
 func warmUp(n *native, p *pace) (float64, error) {
 	tok := max(n.bos, 0)
-	var spent time.Duration
-	timed := 0
+	var timed []time.Duration
 	began := time.Now()
 	for i := range min(warmTokens, n.nCtx-1) {
 		if i >= warmLeast && time.Since(began) > warmTime {
@@ -132,12 +132,17 @@ func warmUp(n *native, p *pace) (float64, error) {
 			return 0, err
 		}
 		if i >= warmLeast/2 {
-			p.observe(level, 1, time.Since(start))
-			spent += time.Since(start)
-			timed++
+			timed = append(timed, time.Since(start))
+			p.observe(level, 1, timed[len(timed)-1])
 		}
 	}
-	return float64(timed) / max(spent.Seconds(), 1e-9), llama.MemoryClear(n.mem, false)
+	// The median: on a busy machine a few rounds take many times as long.
+	slices.Sort(timed)
+	rate := 0.0
+	if len(timed) > 0 {
+		rate = 1 / max(timed[len(timed)/2].Seconds(), 1e-9)
+	}
+	return rate, llama.MemoryClear(n.mem, false)
 }
 
 // server takes messages and hands jobs to the loop.
