@@ -349,7 +349,7 @@ func TestEveryPageEverywhere(t *testing.T) {
 			if n := eval[int](b, `document.querySelectorAll('h1').length`); n != 1 {
 				t.Errorf("%s has %d first headings", path, n)
 			}
-			if unnamed := eval[string](b, `[...document.querySelectorAll('button, a, input, select, textarea')].filter(e => e.getClientRects().length && !(e.innerText || e.getAttribute('aria-label') || e.labels?.length || e.title)).map(e => e.outerHTML.slice(0, 120)).join('\n')`); unnamed != "" {
+			if unnamed := eval[string](b, `[...document.querySelectorAll('button, a, input, select, textarea')].filter(e => e.checkVisibility({visibilityProperty: true}) && !(e.innerText || e.getAttribute('aria-label') || e.labels?.length || e.title)).map(e => e.outerHTML.slice(0, 120)).join('\n')`); unnamed != "" {
 				t.Errorf("%s: controls without a name:\n%s", path, unnamed)
 			}
 		}
