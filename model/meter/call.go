@@ -299,9 +299,17 @@ func (c *call) outputHash() []byte {
 
 // Rough tokens of what a tokenizer cannot count, for estimates only.
 const (
-	imageEstimate   = 765  // a 1024×1024 image in high detail (OpenAI, "Images and vision", November 2026)
-	mediaEstimate   = 1000 // an audio part or a file
-	messageEstimate = 4    // role and separators (OpenAI's guide to counting tokens, November 2026)
+	// imageEstimate is a 1024×1024 image in high detail for GPT-4o's kind of
+	// models: 85 + 4 tiles × 170 (OpenAI's vision guide, "Calculating costs", as
+	// quoted in public threads; the guide itself was not at hand). Models that
+	// count patches, and other makers' models, count differently.
+	imageEstimate = 765
+	// mediaEstimate is an audio part or a file: chosen, without a source.
+	mediaEstimate = 1000
+	// messageEstimate is role and separators: 4 for gpt-3.5-turbo-0301 and 3 for
+	// later models in num_tokens_from_messages of OpenAI's cookbook, as quoted in
+	// public threads; the larger is taken.
+	messageEstimate = 4
 )
 
 // impliedTokens is how many output tokens an answer can have without a byte of

@@ -10,9 +10,10 @@ import (
 // Mark stands in for what was taken out.
 const Mark = "[redacted]"
 
-// secrets match the forms in which providers issue keys, read in their
-// documentation in November 2026. A pattern that begins with a label in
-// parentheses keeps the label and drops the rest.
+// secrets match the forms in which keys are commonly issued. The forms are from
+// memory and were not checked with each provider, so the provider names beside
+// the patterns are hints, not claims: a form that is missing here is caught by
+// tokens, in Message only, when it is long enough.
 var secrets = regexp.MustCompile(`(?i:` +
 	`\b(?:authorization|x-api-key|api[-_]?key|access[-_]?token|secret|password)["']?\s*[:=]\s*["']?(?:bearer\s+|basic\s+)?[^\s"',;&{}]{6,}` +
 	`|\b(?:bearer|basic)\s+[a-z0-9._~+/=-]{12,}` +

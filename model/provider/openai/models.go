@@ -16,8 +16,8 @@ func pool() *sync.Pool {
 	return &sync.Pool{New: func() any { return wire.NewEventReader(nil, 0) }}
 }
 
-// maxModels bounds the list of models in bytes. OpenRouter's, the longest known,
-// has about 0.7 MB (November 2026).
+// maxModels bounds the list of models in bytes: a chosen bound far above what a
+// list of some thousand models needs, not a measured one.
 const maxModels = 16 << 20
 
 // Models asks the upstream which models it has. It is one request; callers that

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -300,6 +301,35 @@ func TestModels(t *testing.T) {
 	u = upstream(t, mock.New(mock.Options{Key: "another-key-entirely"}), Config{})
 	if _, err = u.Models(t.Context()); err == nil || strings.Contains(err.Error(), testKey) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The page must own up to every value that no source was found for.
+func TestUnverifiedRowsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/gateway.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := map[string]string{"BaseURL": "address", "Env": "variable", "Limit": "`limit_field`", "AskUsage": "`include_usage`"}
+	_, section, _ := strings.Cut(string(page), "### How the table was checked")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for _, d := range Dialects() {
+		_, row, listed := strings.Cut(section, "| `"+d.Name+"` | ")
+		row, _, _ = strings.Cut(row, "\n")
+		if listed != (d.Unverified != "") || !strings.Contains(section, "`"+d.Name+"`") {
+			t.Errorf("%s: unverified %q, but the page says %q", d.Name, d.Unverified, row)
+			continue
+		}
+		for field, word := range words {
+			if strings.Contains(d.Unverified, field) != strings.Contains(row, word) {
+				t.Errorf("%s: unverified %q, but the page says %q", d.Name, d.Unverified, row)
+			}
+		}
+		for _, name := range d.Env {
+			if !d.Local && !strings.Contains(string(page), "`"+name+"`") && d.BaseURL != "" {
+				t.Errorf("%s: the page does not name %s", d.Name, name)
+			}
+		}
 	}
 }
 

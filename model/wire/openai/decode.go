@@ -373,7 +373,7 @@ func (d *decoder) embeddingField(name string) bool {
 }
 
 // maxPrompts bounds the number of prompts or inputs in one request. OpenAI's own
-// bound is 2048 inputs (API reference, embeddings, November 2026).
+// bound is 2048 inputs (openai-go v3.96.0, EmbeddingNewParams).
 const maxPrompts = 4096
 
 // textsOrTokens reads a text, a list of texts, a list of token ids, or a list of

@@ -8,9 +8,10 @@
 // and in the raw body, which [Rewrite] forwards with every other byte unchanged.
 //
 // The formats are those of the OpenAI API reference for chat completions,
-// completions, embeddings and models (platform.openai.com/docs/api-reference,
-// read in November 2026), with the additions that other servers of the same
-// wire make: reasoning_content (DeepSeek, Qwen, vLLM, SGLang), reasoning
-// (OpenRouter, Groq), content as a list of thinking and text parts (Mistral),
-// and usage inside x_groq (Groq) or inside a choice (Moonshot).
+// completions, embeddings and models, as OpenAI's client library openai-go
+// v3.96.0 types them, with additions that other servers of the same wire make:
+// reasoning_content (DeepSeek, Qwen, Zhipu, SGLang, older vLLM), reasoning (Groq,
+// OpenRouter, Ollama, vLLM since 0.11.2 at the latest), content as a list of thinking and text parts
+// (Mistral), and usage inside x_groq (Groq). Usage inside a choice, said of
+// Moonshot, is read too; no source for it was found.
 package openai

@@ -415,7 +415,7 @@ func (d *Decoder) delta(ev *model.Event) {
 }
 
 // replyContent reads a text, null, or Mistral's list of text and thinking parts
-// (docs.mistral.ai/capabilities/reasoning, November 2026).
+// (mistralai/client-python 05629d23, models/deltamessage.py and thinkchunk.py).
 func (d *Decoder) replyContent(ev *model.Event) {
 	switch d.kind() {
 	case '"':

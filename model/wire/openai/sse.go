@@ -17,7 +17,7 @@ var (
 )
 
 // EventReader reads server-sent events as the HTML standard defines them
-// (html.spec.whatwg.org, section 9.2.6, November 2026): lines end with LF, CRLF
+// (Living Standard, 9.2.5 and 9.2.6, as quoted in public code): lines end with LF, CRLF
 // or CR; lines that begin with a colon are comments; the data lines of one event
 // are joined with LF. Unlike a browser it reports an event that is cut off by
 // the end of the stream, because a cut answer must not pass for a whole one.
