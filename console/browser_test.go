@@ -262,3 +262,7 @@ func key(keys string) chromedp.Action[chromedp.Void] { return chromedp.KeyEvent(
 func ctrl(k string) chromedp.Action[chromedp.Void] {
 	return chromedp.KeyEvent(k, chromedp.KeyModifiers(chromedp.ModifierCtrl))
 }
+
+func viewport(width, height int64) chromedp.Action[chromedp.Void] {
+	return chromedp.EmulateViewport(width, height)
+}

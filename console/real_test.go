@@ -33,13 +33,13 @@ upstreams:
   lab: {module: provider.openai, base_url: ` + upstream.URL + `/v1, api_key: ` + upstreamKey + `}
 models:
   lab-small: {upstream: lab, name: mock}
-  lab-broken: {upstream: lab, name: mock-500}
-  lab-unpriced: {upstream: lab, name: mock@3}
-  lab-long: {upstream: lab, name: mock@2000}
+  troubled: {upstream: lab, name: mock-500}
+  unpriced: {upstream: lab, name: mock@3}
+  talkative: {upstream: lab, name: mock@2000}
 prices:
   lab-small: {input: 1 USD/Mtok, output: 10 USD/Mtok}
-  lab-broken: {input: 1 USD/Mtok, output: 10 USD/Mtok}
-  lab-long: {input: 1 USD/Mtok, output: 10 USD/Mtok}
+  troubled: {input: 1 USD/Mtok, output: 10 USD/Mtok}
+  talkative: {input: 1 USD/Mtok, output: 10 USD/Mtok}
 tariffs:
   default: partner
   plans:
@@ -152,9 +152,9 @@ func TestFirstVisit(t *testing.T) {
 	call(t, base, "", "lab-small", "acme")
 	b.sees("acme")
 	b.sees("3 calls")
-	call(t, base, "", "lab-unpriced", "acme")
+	call(t, base, "", "unpriced", "acme")
 	b.sees("1 of unknown cost")
-	b.wait("unknown is a word", `[...document.querySelectorAll('tbody tr')].some(r => r.innerText.includes('lab-unpriced') && r.innerText.includes('unknown') && !r.innerText.includes('$0'))`)
+	b.wait("unknown is a word", `[...document.querySelectorAll('tbody tr')].some(r => r.innerText.includes('unpriced') && r.innerText.includes('unknown') && !r.innerText.includes('$0'))`)
 
 	// Filters are in the address, and a reload keeps them.
 	b.choose(`select[aria-label="Customer"]`, "acme")
@@ -162,8 +162,8 @@ func TestFirstVisit(t *testing.T) {
 	b.sees("2 calls")
 	b.do(reload())
 	b.sees("2 calls")
-	b.choose(`select[aria-label="Model"]`, "lab-unpriced")
-	b.wait("the address", `location.search.includes('model=lab-unpriced')`)
+	b.choose(`select[aria-label="Model"]`, "unpriced")
+	b.wait("the address", `location.search.includes('model=unpriced')`)
 	b.sees("1 call")
 	b.click("button", "Clear filters")
 	b.sees("4 calls")
@@ -181,7 +181,7 @@ func TestFirstVisit(t *testing.T) {
 	b.wait("a receipt", `/^\/calls\/.+/.test(location.pathname)`)
 
 	// A failed call says why, in its receipt too.
-	call(t, base, "", "lab-broken", "acme")
+	call(t, base, "", "troubled", "acme")
 	b.open("/calls?outcome=error")
 	b.sees("1 call")
 	b.click("tbody tr a", "")
@@ -246,7 +246,7 @@ func TestFirstVisit(t *testing.T) {
 func TestStop(t *testing.T) {
 	base := startStrata(t, nil)
 	b := newTab(t, base, 1280, 800)
-	b.open("/playground?model=lab-long")
+	b.open("/playground?model=talkative")
 	b.fill(".composer textarea", "Go on and on")
 	b.click(".composer button", "Send")
 	b.wait("some text", `document.querySelector('.answer')?.innerText.length > 20`)
@@ -264,7 +264,7 @@ func TestErrors(t *testing.T) {
 	b := newTab(t, base, 1280, 800)
 	b.expect("status of 502")
 	b.expect("status of 404")
-	b.open("/playground?model=lab-broken")
+	b.open("/playground?model=troubled")
 	b.fill(".composer textarea", "Hello")
 	b.click(".composer button", "Send")
 	b.sees("The upstream answered with an error.")
@@ -330,7 +330,7 @@ func TestLogin(t *testing.T) {
 func TestEveryPageEverywhere(t *testing.T) {
 	base := startStrata(t, nil)
 	call(t, base, "", "lab-small", "acme")
-	call(t, base, "", "lab-unpriced", "a-customer-with-quite-a-long-name-that-does-not-fit")
+	call(t, base, "", "unpriced", "a-customer-with-quite-a-long-name-that-does-not-fit")
 	for _, v := range []struct {
 		lang, tag, theme string
 		width            int64

@@ -119,7 +119,23 @@ export function latencyChart(c: Palette, points: Point[], hourly: boolean, metri
   };
 }
 
-export function heatChart(c: Palette, l: Latency): EChartsCoreOption {
+/** Joins steps, so that no more columns are drawn than can be told apart. */
+function coarser(l: Latency, most: number): Latency {
+  const starts = l.starts ?? [];
+  const counts = l.counts ?? [];
+  const least = Math.ceil(starts.length / most);
+  const by = [1, 2, 3, 4, 6, 8, 12, 24].find((n) => n >= least) ?? least;
+  const joined: Latency = { ...l, step_ms: l.step_ms * by, starts: [], counts: [] };
+  for (let i = 0; i < starts.length; i += by) {
+    joined.starts!.push(starts[i]!);
+    const part = counts.slice(i, i + by);
+    joined.counts!.push(Array.from({ length: l.bounds_ms.length + 1 }, (_, r) => part.reduce((n, s) => n + (s[r] ?? 0), 0)));
+  }
+  return joined;
+}
+
+export function heatChart(c: Palette, fine: Latency, narrow: boolean): EChartsCoreOption {
+  const l = coarser(fine, narrow ? 21 : 42);
   const starts = l.starts ?? [];
   const counts = l.counts ?? [];
   // Rows that no call reached, at both ends, are left out.

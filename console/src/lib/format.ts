@@ -1,6 +1,7 @@
 // How numbers, amounts and times are written, in the reader's language and the
 // business time zone.
 import { maybe, t, tag } from '../i18n';
+import { en } from '../i18n/en';
 import { app } from './app.svelte';
 import { ApiError } from './api';
 import { exact, short } from './money';
@@ -88,6 +89,14 @@ export function hourMinute(t: string | number): string {
 
 export function bucket(name: string): string {
   return maybe(`bucket.${name}`) ?? name;
+}
+
+const bucketOrder = Object.keys(en).filter((k) => k.startsWith('bucket.')).map((k) => k.slice('bucket.'.length));
+
+/** Entries by bucket, in the buckets' own order: input before output. */
+export function byBucket<T>(m: Record<string, T> | null | undefined): [string, T][] {
+  const rank = (b: string) => (bucketOrder.includes(b) ? bucketOrder.indexOf(b) : bucketOrder.length);
+  return Object.entries(m ?? {}).sort((a, b) => rank(a[0]) - rank(b[0]));
 }
 
 export function outcome(name: string): string {

@@ -94,8 +94,9 @@ export function callHref(id: string): string {
   return `/calls/${encodeURIComponent(id)}`;
 }
 
+/** The page of a price; "-" stands for a price that holds for any provider. */
 export function priceHref(provider: string, model: string): string {
-  return `/prices/${encodeURIComponent(provider)}/${model.split('/').map(encodeURIComponent).join('/')}`;
+  return `/prices/${encodeURIComponent(provider || '-')}/${model.split('/').map(encodeURIComponent).join('/')}`;
 }
 
 export function callsHref(params: Record<string, string>): string {
