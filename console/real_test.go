@@ -19,18 +19,11 @@ import (
 // upstreamKey is the key of the mock upstream. No page may show it.
 const upstreamKey = "sk-upstream-secret-4711"
 
-// startStrata runs a whole Strata in this process, on a real database, in front
-// of the mock upstream, and returns its address. The business day begins in
-// Shanghai, so that a page which takes the browser's zone is wrong.
-func startStrata(t testing.TB, change func(*server.Options)) string {
-	t.Helper()
-	upstream := httptest.NewServer(mock.New(mock.Options{Key: upstreamKey, Tokens: 60, FirstToken: 40 * time.Millisecond, PerToken: 8 * time.Millisecond}))
-	t.Cleanup(upstream.Close)
-	dir := t.TempDir()
-	file := filepath.Join(dir, "strata.yaml")
-	config := `
+// testConfig serves the mock upstream's models, with prices for all but one.
+func testConfig(upstream string) string {
+	return `
 upstreams:
-  lab: {module: provider.openai, base_url: ` + upstream.URL + `/v1, api_key: ` + upstreamKey + `}
+  lab: {module: provider.openai, base_url: ` + upstream + `/v1, api_key: ` + upstreamKey + `}
 models:
   lab-small: {upstream: lab, name: mock}
   troubled: {upstream: lab, name: mock-500}
@@ -46,7 +39,17 @@ tariffs:
     partner: {markup: 20 %}
 time_zone: Asia/Shanghai
 `
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+}
+
+// startStrata runs a whole Strata in this process, on a real database, in front
+// of the mock upstream, and returns its address. The business day begins in
+// Shanghai, so that a page which takes the browser's zone is wrong.
+func startStrata(t testing.TB, change func(*server.Options)) string {
+	t.Helper()
+	upstream := startMock(t)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "strata.yaml")
+	if err := os.WriteFile(file, []byte(testConfig(upstream.URL)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	o := server.Options{Addr: "127.0.0.1:0", DataDir: filepath.Join(dir, "data"), ConfigFile: file, NoLocal: true,
@@ -70,6 +73,13 @@ time_zone: Asia/Shanghai
 		}
 	})
 	return "http://" + srv.Addr()
+}
+
+func startMock(t testing.TB) *httptest.Server {
+	t.Helper()
+	upstream := httptest.NewServer(mock.New(mock.Options{Key: upstreamKey, Tokens: 60, FirstToken: 40 * time.Millisecond, PerToken: 8 * time.Millisecond}))
+	t.Cleanup(upstream.Close)
+	return upstream
 }
 
 // call makes one chat call from outside the browser.
@@ -124,10 +134,19 @@ func TestFirstVisit(t *testing.T) {
 	if !strings.HasPrefix(cost, "$0.000") {
 		t.Errorf("a turn of 60 tokens at 10 USD/Mtok costs %q", cost)
 	}
+	// A decimal survives being typed, and is what is sent.
+	b.fill(`input[name="temperature"]`, "0.2")
+	if got := eval[string](b, `document.querySelector('input[name="temperature"]').value`); got != "0.2" {
+		t.Errorf("typing 0.2 gives %q", got)
+	}
+	eval[bool](b, `(window.sent = [], window.fetch = (f => (u, o) => { if (o?.body) sent.push(String(o.body)); return f(u, o) })(window.fetch), true)`)
 	b.fill(".composer textarea", "And a chain?")
 	b.click(".composer button", "Send")
 	b.wait("two receipts", `document.querySelectorAll(".meter strong.cost").length === 2`)
 	b.sees("2 turns")
+	if !eval[bool](b, `sent.some(x => JSON.parse(x).temperature === 0.2)`) {
+		t.Error("the temperature was not sent")
+	}
 
 	b.click(".meter a", "Receipt")
 	b.sees("What it cost us")

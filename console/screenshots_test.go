@@ -1,13 +1,67 @@
 package console_test
 
 import (
+	"encoding/json"
+	"net"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 )
 
+// startBinary builds Strata and runs it as people do, with the local model,
+// beside the mock upstream. It fetches the model when it is not cached.
+func startBinary(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	binary, file := filepath.Join(dir, "strata"), filepath.Join(dir, "strata.yaml")
+	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/strata").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	config := testConfig(startMock(t).URL) + "local: {price: {per_hour: 0.08 USD/h}}\n"
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	up := exec.Command(binary, "up", "--config", file, "--data", filepath.Join(dir, "data"), "--addr", addr)
+	up.Stdout, up.Stderr = os.Stderr, os.Stderr
+	if err := up.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = up.Process.Signal(syscall.SIGTERM)
+		_ = up.Wait()
+	})
+	base := "http://" + addr
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
+		var status struct {
+			Engine struct{ State, Detail string }
+		}
+		res, err := http.Get(base + "/api/v1/status")
+		if err == nil {
+			err = json.NewDecoder(res.Body).Decode(&status)
+			res.Body.Close()
+		}
+		if err == nil && status.Engine.State == "ready" {
+			return base
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the local engine is not ready: %+v, %v", status, err)
+		}
+	}
+}
+
 // TestScreenshots takes the pictures of the README, from a whole server with
-// sample data and real calls through the mock upstream:
+// sample data, real calls through the mock upstream, and a chat with the local
+// model:
 //
 //	STRATA_SCREENSHOTS=../docs/images go test ./console -run Screenshots
 //
@@ -21,7 +75,7 @@ func TestScreenshots(t *testing.T) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	base := startStrata(t, nil)
+	base := startBinary(t)
 
 	// The state that the pictures show.
 	b := newTab(t, base, 1440, 900)
@@ -91,8 +145,11 @@ func TestScreenshots(t *testing.T) {
 // chat has a conversation of two turns.
 func chat(b *tab) {
 	b.t.Helper()
-	b.open("/playground?model=lab-small")
-	for i, text := range []string{"What is a ledger?", "And what is a hash chain for?"} {
+	b.open("/playground")
+	b.wait("the local model", `[...document.querySelectorAll('.settings option')].some(o => /smollm/i.test(o.value))`)
+	eval[bool](b, `(e => { e.value = [...e.options].find(o => /smollm/i.test(o.value)).value; e.dispatchEvent(new Event('change', {bubbles: true})); return true })(document.querySelector('.settings select'))`)
+	b.fill(".settings input[name=temperature]", "0.2")
+	for i, text := range []string{"What is a ledger, in two sentences?", "Name three layers of rock."} {
 		b.fill(".composer textarea", text)
 		b.click(".composer button.primary", "")
 		b.wait("the receipt", `document.querySelectorAll(".meter strong.cost").length === `+string(rune('1'+i)))
