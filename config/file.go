@@ -121,7 +121,8 @@ type Local struct {
 
 // LocalPrice is the price of the local model: from a cost per hour of the
 // machine and the measured throughput, or nothing when Free is set. With
-// neither, its cost is unknown.
+// neither, a documented price of a small rented machine is assumed, and every
+// price made from it says so.
 type LocalPrice struct {
 	// PerHour is what an hour of the machine costs, such as "0.08 USD/h".
 	PerHour string `yaml:"per_hour"`

@@ -117,20 +117,23 @@ func (p *prices) adminCharge(c *ledger.Call, cost price.Rating) (admin.Charged, 
 	return charged, nil
 }
 
-// localPrice reads local.price. known is false when nothing is configured, or
-// when the throughput must still be measured.
+// AssumedPerHour is what an hour of this machine is taken to cost until its user
+// says: the on-demand price of a rented machine of 2 virtual cores and 4 GiB
+// (AWS t3.medium, us-east-1, Linux: 0.0416 USD/h on the price page since its
+// launch in August 2018). Every price made from it says that it is assumed.
+const AssumedPerHour = "0.0416 USD/h"
+
+// localPrice makes the local model's price from local.price, or from
+// [AssumedPerHour]. known is false while the throughput must still be measured.
 func localPrice(set *settings, measured float64) (card *price.Card, known bool, err error) {
 	c := set.file.Local.Price
 	if c.Free {
 		return price.LocalFree(), true, nil
 	}
-	if c.PerHour == "" {
-		return nil, false, nil
-	}
-	number, unit, _ := strings.Cut(strings.TrimSpace(c.PerHour), " ")
+	number, unit, _ := strings.Cut(strings.TrimSpace(first(c.PerHour, AssumedPerHour)), " ")
 	perHour, err := money.ParseDecimal(number)
-	if err != nil || strings.TrimSpace(unit) != "USD/h" {
-		return nil, false, invalidf("%s: local.price.per_hour: %q is not a price per hour; write it as 0.08 USD/h", set.configFile, c.PerHour)
+	if err != nil || strings.TrimSpace(unit) != "USD/h" || perHour.Sign() < 0 {
+		return nil, false, invalidf("%s: local.price.per_hour: %q is not a price per hour; write it as 0.08 USD/h, or free", first(set.configFile, "local price"), c.PerHour)
 	}
 	throughput := c.TokensPerSecond
 	if throughput == 0 {
@@ -148,6 +151,9 @@ func localPrice(set *settings, measured float64) (card *price.Card, known bool, 
 	if err != nil {
 		return nil, false, &InvalidError{fmt.Errorf("%s: local.price: %w", set.configFile, err)}
 	}
+	if c.PerHour == "" {
+		card.Source = "assumed: " + card.Source + ", the price of a rented 2-core machine; local.price sets your own"
+	}
 	return card, true, nil
 }
 
@@ -155,7 +161,7 @@ func localPrice(set *settings, measured float64) (card *price.Card, known bool, 
 // price stays for as long as the server runs, so that it does not change with
 // every request.
 func (s *stack) priceLocal(ctx context.Context, status func() local.Status) {
-	tick := time.NewTicker(500 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		card, known, err := localPrice(s.settings, status().TokensPerSecond)
@@ -166,8 +172,6 @@ func (s *stack) priceLocal(ctx context.Context, status func() local.Status) {
 		case known:
 			s.prices.current.Store(s.prices.book().With(price.NewBook("local", []*price.Card{card})))
 			return
-		case s.settings.file.Local.Price.PerHour == "":
-			return // nothing is configured: the cost is unknown
 		}
 		select {
 		case <-ctx.Done():

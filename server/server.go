@@ -25,6 +25,9 @@ type Options struct {
 	Addr, DataDir, ConfigFile string
 	// NoLocal leaves the local model out.
 	NoLocal bool
+	// LocalPrice is what an hour of this machine costs, as "0.08 USD/h", or
+	// "free"; it wins over local.price of the file.
+	LocalPrice string
 	// Env looks up an environment variable; nil means that there are none.
 	Env func(string) string
 	Now func() time.Time

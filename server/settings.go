@@ -44,6 +44,13 @@ func load(o *Options) (*settings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
+	switch p := first(o.LocalPrice, o.Env("STRATA_LOCAL_PRICE")); p {
+	case "":
+	case "free":
+		s.file.Local.Price.Free, s.file.Local.Price.PerHour = true, ""
+	default:
+		s.file.Local.Price.Free, s.file.Local.Price.PerHour = false, p
+	}
 	s.adminSecret = first(o.Env("STRATA_ADMIN_SECRET"), s.file.AdminSecret.Reveal())
 	s.zone = localZone(o.Env)
 	if s.file.TimeZone != "" {

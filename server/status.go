@@ -52,9 +52,11 @@ type Summary struct {
 	DataDir string
 	Ledger  string // how much is in it
 	Config  string // the file that was read; "" for none
-	Keys    []string
-	Access  string
-	Try     string // a command to try; "" when there is no model to call
+	// LocalPrice says what the local model's price rests on; "" without one.
+	LocalPrice string
+	Keys       []string
+	Access     string
+	Try        string // a command to try; "" when there is no model to call
 }
 
 // Summary tells what was found. It shows no secret: of keys it names only the
@@ -87,6 +89,14 @@ func (s *Server) Summary() Summary {
 	} else {
 		served = s.stack.models.localName
 		sum.Model = served + ", a small local model, is starting"
+		switch p := set.file.Local.Price; {
+		case p.Free:
+			sum.LocalPrice = "the local model is free, as configured"
+		case p.PerHour != "":
+			sum.LocalPrice = p.PerHour + " for this machine, over the local model's measured throughput"
+		default:
+			sum.LocalPrice = "assumed " + AssumedPerHour + " for this machine (--local-price sets your own, or free)"
+		}
 	}
 	if served != "" {
 		key := ""

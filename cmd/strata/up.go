@@ -42,6 +42,7 @@ second Ctrl-C ends them at once. Either way every call is settled.`,
 	}
 	c.Flags().String("addr", "", "address to listen on (default "+server.DefaultAddr+")")
 	c.Flags().Bool("no-local", false, "do not run the local model")
+	c.Flags().String("local-price", "", `what an hour of this machine costs, such as "0.08 USD/h", or free (default: an assumed `+server.AssumedPerHour+")")
 	c.Flags().String("log-level", "warn", "what to log on standard error: debug, info, warn or error")
 	return c
 }
@@ -58,6 +59,7 @@ func runUp(cmd *cobra.Command, _ []string) error {
 	o.DataDir, _ = flags.GetString("data")
 	o.ConfigFile, _ = flags.GetString("config")
 	o.NoLocal, _ = flags.GetBool("no-local")
+	o.LocalPrice, _ = flags.GetString("local-price")
 	progress := newProgress(cmd.ErrOrStderr())
 	o.OnFetch = progress.report
 
@@ -122,6 +124,9 @@ func printStart(w io.Writer, s server.Summary) {
 	fmt.Fprintf(w, "strata %s\n\n", version)
 	line("console", "%s", s.URL)
 	line("model", "%s", s.Model)
+	if s.LocalPrice != "" {
+		line("price", "%s", s.LocalPrice)
+	}
 	line("data", "%s (%s)", s.DataDir, s.Ledger)
 	if s.Config != "" {
 		line("config", "%s", s.Config)
