@@ -77,6 +77,8 @@ func (c *collector) observe(doc *node) {
 	}
 	if inner := c.unwrap(doc); inner != nil {
 		doc = inner
+	} else if reply := batched(doc); reply != nil {
+		doc = reply
 	}
 	switch doc.get("type").str() {
 	case "response.created", "response.in_progress", "response.queued", "ping":
@@ -119,6 +121,21 @@ func (c *collector) unwrap(doc *node) *node {
 		return nil
 	}
 	return n
+}
+
+// batched is the reply inside a line of a batch's results, or nil: OpenAI's is
+// at response.body, Anthropic's at result.message, Bedrock's at modelOutput.
+func batched(doc *node) *node {
+	switch {
+	case doc.get("custom_id") != nil:
+		if body := doc.at("response", "body").object(); body != nil {
+			return body
+		}
+		return doc.at("result", "message").object()
+	case doc.get("recordId") != nil:
+		return doc.get("modelOutput").object()
+	}
+	return nil
 }
 
 // observeEnd looks for errors and for marks of the reply's own end.

@@ -32,6 +32,7 @@ func openAI(provider, surface string, n *node) *counts {
 		k.read(n.get("cached_tokens")),
 		k.read(n.get("num_cached_tokens")),
 		k.read(n.get("cache_read_input_tokens")),
+		k.read(in.get("cache_read_input_tokens")),
 		k.read(n.at("prompt_token_details", "cached_tokens")),
 	)
 	if k.prompt.state == missing {
@@ -73,20 +74,33 @@ func openAI(provider, surface string, n *node) *counts {
 		// The native multimodal shape states them at the top, inside the input.
 		k.audio = either(k.audio, k.read(n.get("audio_tokens")))
 		k.image = either(k.image, k.read(n.get("image_tokens")))
+		// max_tokens does not limit the chain of thought, which lies inside
+		// completion_tokens (Alibaba Cloud, "Qwen API reference", max_tokens).
+		k.reasoningUnbounded = true
 	case "xai":
 		// xAI's chat counts reasoning beside completion_tokens, its Responses
 		// endpoint inside output_tokens; total_tokens tells (xAI, "Reasoning",
 		// "Consumption and rate limits").
 		k.reasoningOutside = reasoningOutside(k, total, surface != "responses")
-		k.unit(model.WebSearch, sum(
+		// max_tokens bounds what is visible only: grok-4 asked for 50 tokens
+		// states, and its cost_in_usd_ticks bills, 89 of reasoning
+		// (BerriAI/litellm#36281, 2026).
+		k.reasoningUnbounded = true
+		// The search tools are billed by the call. num_sources_used counts what
+		// they found, and is what the older Live Search billed by.
+		calls := sum(
 			k.read(n.at("server_side_tool_usage_details", "web_search_calls")),
 			k.read(n.at("server_side_tool_usage_details", "x_search_calls")),
-			k.read(n.get("num_sources_used")),
-		))
+		)
+		if calls.state != stated || calls.n == 0 {
+			calls = either(k.read(n.get("num_sources_used")), calls)
+		}
+		k.unit(model.WebSearch, calls)
 	case "perplexity":
-		// Reasoning and citation tokens are billed beside completion_tokens
-		// and are not part of total_tokens (Perplexity, "Pricing").
-		k.reasoningOutside, k.reasoningUnbounded = true, true
+		// Sonar bills reasoning and citation tokens beside completion_tokens;
+		// they are not part of total_tokens (Perplexity, "Pricing"). The Agent
+		// API speaks OpenAI's Responses, with reasoning inside the output.
+		k.reasoningOutside, k.reasoningUnbounded = surface != "responses", true
 		k.citation = k.read(n.get("citation_tokens"))
 		k.unit(model.SearchQuery, k.read(n.get("num_search_queries")))
 	case "gemini", "vertex":
@@ -112,6 +126,8 @@ func openAI(provider, surface string, n *node) *counts {
 		k.read(n.at("server_tool_use", "web_search_requests")),
 		k.read(n.at("server_tool_use_details", "web_search_requests")),
 		k.read(n.at("plugins", "search", "count")),
+		k.read(n.at("tool_calls_details", "search_web", "invocation")), // Perplexity's Agent API
+		k.read(n.at("tool_calls_details", "web_search", "invocation")),
 	))
 	k.audioOf(provider, surface, n)
 	return k
@@ -345,10 +361,13 @@ func cohere(n *node) *counts {
 	return k
 }
 
-// ollama reads the counts at the top of Ollama's last object.
+// ollama reads the counts at the top of Ollama's last object. The tokens read
+// from the cache lie inside prompt_eval_count (Ollama, "API", since 0.33); older
+// servers left out the whole count when all of the prompt was cached.
 func ollama(n *node) *counts {
 	k := &counts{}
 	k.prompt = k.read(n.get("prompt_eval_count"))
+	k.cached = k.read(n.get("prompt_eval_cached_count"))
 	k.completion = k.read(n.get("eval_count"))
 	return k
 }

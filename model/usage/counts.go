@@ -247,11 +247,13 @@ func (a *assembler) part(b model.Bucket, c count, left *int64) int64 {
 	return n
 }
 
-// estimate marks a bucket and sets it.
-func (a *assembler) estimate(b model.Bucket, n int64) {
+// estimate sets a bucket and marks it. An estimate of nothing in the place of a
+// number that was not stated is no estimate; in the place of one that was not
+// believed it is.
+func (a *assembler) estimate(b model.Bucket, n int64, of count) {
 	n = max(n, 0)
 	a.u.Count[b] += n
-	if n > 0 {
+	if n > 0 || of.state == refused {
 		a.u.Estimated = a.u.Estimated.With(b)
 	}
 }
@@ -268,7 +270,7 @@ func (a *assembler) prompt() {
 		// The plain tokens stand alone; reads and writes lie beside them.
 		read, write, hour := a.beside(model.CacheRead, k.cached), a.beside(model.CacheWrite, k.write), a.beside(model.CacheWrite1h, k.write1h)
 		if estimated {
-			a.estimate(a.env.in, a.env.prompt()-read-write-hour)
+			a.estimate(a.env.in, a.env.prompt()-read-write-hour, total)
 		} else {
 			u.Count[model.Input] += total.n
 		}
@@ -316,7 +318,7 @@ func (a *assembler) prompt() {
 	u.Count[model.InputAudio] += audioLeft
 	u.Count[model.InputImage] += imageLeft
 	if estimated {
-		a.estimate(a.env.in, plain)
+		a.estimate(a.env.in, plain, total)
 	} else {
 		u.Count[model.Input] += plain
 	}
@@ -332,7 +334,11 @@ func (a *assembler) beside(b model.Bucket, c count) int64 {
 func (a *assembler) output() {
 	k, u, env := a.k, a.u, a.env
 	total := k.completion
-	if total.state == stated && env.maxOutput > 0 && total.n > env.maxOutput {
+	limited := total.n
+	if k.reasoningUnbounded && !k.reasoningOutside {
+		limited -= min(k.reasoning.n, total.n)
+	}
+	if total.state == stated && env.maxOutput > 0 && limited > env.maxOutput {
 		u.Flag(FlagAboveMax)
 		total = count{state: refused}
 	}
@@ -366,5 +372,5 @@ func (a *assembler) output() {
 		u.Flag(FlagCapped)
 		n = env.maxOutput
 	}
-	a.estimate(a.env.out, n)
+	a.estimate(a.env.out, n, total)
 }

@@ -53,6 +53,8 @@ type Known struct {
 	Cut bool
 	// NoOutput says that the operation has no completion (embeddings).
 	NoOutput bool
+	// Provider is the provider's name; it says whether MaxOutput binds reasoning.
+	Provider string
 	// MaxOutput is the most output the request allows, over all its choices; 0
 	// when unknown.
 	MaxOutput int64
@@ -79,13 +81,13 @@ func Reconcile(u *model.Usage, k Known) *model.Usage {
 	a := assembler{u: &out, k: &counts{}, env: env}
 	if out.Estimated.Has(model.Input) && out.Count[model.Input] == 0 {
 		out.Estimated &^= 1 << model.Input
-		a.estimate(model.Input, k.Prompt()-u.Prompt())
+		a.estimate(model.Input, k.Prompt()-u.Prompt(), count{})
 	}
 	if k.NoOutput {
 		return &out
 	}
-	if n := out.Count[model.Reasoning]; k.MaxOutput > 0 && n > k.MaxOutput && out.Count[model.Citation]+out.Count[model.SearchQuery] == 0 {
-		// No output limit leaves room for it, but in Perplexity's research.
+	if n := out.Count[model.Reasoning]; k.MaxOutput > 0 && n > k.MaxOutput && !reasonsFreely(k.Provider, &out) {
+		// No output limit leaves room for it.
 		out.Flag(FlagAboveMax)
 		out.Count[model.Reasoning] = 0
 		out.Estimated = out.Estimated.With(model.Reasoning)
@@ -106,6 +108,16 @@ func Reconcile(u *model.Usage, k Known) *model.Usage {
 		out.Flag(FlagCapped)
 		n = k.MaxOutput
 	}
-	a.estimate(model.Output, n)
+	a.estimate(model.Output, n, count{})
 	return &out
+}
+
+// reasonsFreely says that a provider's output limit does not bind reasoning: at
+// xAI, at Qwen and in Perplexity's research it is beside what the limit counts.
+func reasonsFreely(provider string, u *model.Usage) bool {
+	switch canonical(provider) {
+	case "xai", "qwen", "perplexity":
+		return true
+	}
+	return u.Count[model.Citation]+u.Count[model.SearchQuery] > 0
 }

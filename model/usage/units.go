@@ -102,12 +102,17 @@ func olderGemini(name string) bool {
 // plainImages leaves image tokens with the text where the provider has one price
 // for both and the card names no price of images: then they are plain input.
 func (c *collector) plainImages(k *counts) {
+	onePrice := false
 	switch c.provider {
 	case "gemini", "vertex", "xai":
-		if k != nil && c.ctx.Priced != 0 && !c.ctx.Priced.Has(model.InputImage) {
-			k.image = count{}
-			delete(k.cachedOf, model.CacheReadImage)
-		}
+		onePrice = true
+	case "qwen":
+		// The vision models have one input price, the omni models one for each kind.
+		onePrice = !strings.Contains(c.ctx.Model, "omni")
+	}
+	if onePrice && k != nil && c.ctx.Priced != 0 && !c.ctx.Priced.Has(model.InputImage) {
+		k.image = count{}
+		delete(k.cachedOf, model.CacheReadImage)
 	}
 }
 

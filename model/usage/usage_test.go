@@ -52,6 +52,7 @@ func TestOpenAIUsage(t *testing.T) {
 func TestReconcile(t *testing.T) {
 	known := Known{Text: true, MaxOutput: 100, Prompt: func() int64 { return 40 }, Completion: func() int64 { return 500 }}
 	parse := func(raw string) *model.Usage { return OpenAIUsage("openai", "chat.completions", []byte(raw)) }
+	at := func(provider string) Known { k := known; k.Provider = provider; return k }
 	for _, tc := range []struct {
 		name      string
 		u         *model.Usage
@@ -69,6 +70,8 @@ func TestReconcile(t *testing.T) {
 		{"above the maximum", parse(`{"prompt_tokens":7,"completion_tokens":101}`), known, `{"input":7,"output":100}`, "output", FlagAboveMax},
 		{"absurd reasoning", parse(`{"prompt_tokens":7,"completion_tokens":1000050,"completion_tokens_details":{"reasoning_tokens":1000000}}`), known, `{"input":7,"output":50}`, "reasoning", FlagAboveMax},
 		{"research", OpenAIUsage("perplexity", "chat.completions", []byte(`{"prompt_tokens":7,"completion_tokens":50,"reasoning_tokens":95305,"citation_tokens":3}`)), known, `{"input":7,"output":50,"reasoning":95305,"citation":3}`, "", ""},
+		{"reasoning beside the limit", OpenAIUsage("xai", "chat.completions", []byte(`{"prompt_tokens":7,"completion_tokens":1,"total_tokens":208,"completion_tokens_details":{"reasoning_tokens":200}}`)), at("x-ai"), `{"input":7,"output":1,"reasoning":200}`, "", ""},
+		{"reasoning beside the limit, inside the total", OpenAIUsage("qwen", "chat.completions", []byte(`{"prompt_tokens":7,"completion_tokens":300,"completion_tokens_details":{"reasoning_tokens":250}}`)), at("dashscope"), `{"input":7,"output":50,"reasoning":250}`, "", ""},
 		{"at the maximum", parse(`{"prompt_tokens":7,"completion_tokens":100}`), known, `{"input":7,"output":100}`, "", ""},
 		{"embeddings without usage", nil, Known{NoOutput: true, Prompt: known.Prompt}, `{"input":40}`, "input", FlagNoUsage},
 		{"cached stays", parse(`{"prompt_tokens":70,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":64}}`), known, `{"input":6,"cache_read":64,"output":100}`, "output", FlagZeroWithText},
