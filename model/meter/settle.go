@@ -103,7 +103,7 @@ func (c *call) consumption(failure *model.Error) {
 		}
 	}
 	k := usage.Known{
-		Text: c.content, Cut: failure != nil, NoOutput: c.req.Op == model.OpEmbed,
+		Text: c.content, Cut: failure != nil, NoOutput: c.req.Op == model.OpEmbed, Provider: c.row.Provider,
 		Prompt: c.promptTokens, Completion: c.completionTokens,
 	}
 	switch s := c.req.Sampling(); {
