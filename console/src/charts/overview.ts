@@ -182,8 +182,8 @@ function largest(groups: Spend[], pick: (s: Spend) => string, n: number): { name
 }
 
 export function flowChart(c: Palette, customers: SpendReply, models: SpendReply, narrow: boolean): EChartsCoreOption {
-  const from = largest(customers.groups ?? [], (g) => g.charge_usd, 6);
-  const to = largest(models.groups ?? [], (g) => g.cost_usd, 6);
+  const from = largest(customers.groups ?? [], (g) => g.charge_usd, narrow ? 4 : 6);
+  const to = largest(models.groups ?? [], (g) => g.cost_usd, narrow ? 4 : 6);
   const charged = sum(from.map((g) => g.amount));
   const cost = sum(to.map((g) => g.amount));
   const margin = sub(charged, cost);
@@ -240,7 +240,7 @@ export function flowChart(c: Palette, customers: SpendReply, models: SpendReply,
         top: 26,
         bottom: 10,
         nodeWidth: narrow ? 6 : 10,
-        nodeGap: 20,
+        nodeGap: narrow ? 30 : 20,
         layoutIterations: 0,
         draggable: false,
         data: nodes,
