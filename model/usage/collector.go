@@ -323,7 +323,14 @@ func (c *collector) result() Result {
 	}
 	c.chooseSearch(k)
 	c.plainImages(k)
+	guessed := k == nil && !env.failed && c.surface == "rerank" && c.ctx.Priced.Has(model.SearchUnit)
+	if guessed {
+		k = c.guessSearches()
+	}
 	u := assemble(k, &env)
+	if guessed {
+		u.Estimated = u.Estimated.With(model.SearchUnit)
+	}
 	if env.cut && u.Estimated != 0 {
 		u.Flag(FlagCut)
 	}

@@ -116,6 +116,20 @@ func (c *collector) plainImages(k *counts) {
 	}
 }
 
+// documentsASearch is how many documents one search unit of Cohere's rerank
+// covers (Cohere, "How Does Cohere's Pricing Work?", 2026).
+const documentsASearch = 100
+
+// guessSearches estimates the search units of a rerank whose reply does not
+// state them, by the documents of the request.
+func (c *collector) guessSearches() *counts {
+	n := (len(c.request.get("documents").items()) + documentsASearch - 1) / documentsASearch
+	k := &counts{}
+	k.flag(FlagNoUsage)
+	k.unit(model.SearchUnit, count{n: int64(max(n, 1)), state: stated})
+	return k
+}
+
 // media adds the units that a reply shows without a usage object, and drops
 // those tokens that only restate them.
 func (c *collector) media(k *counts) *counts {
@@ -167,7 +181,11 @@ func (c *collector) media(k *counts) *counts {
 		if byToken && priced.Has(model.Image) && !priced.Has(model.OutputImage) && !priced.Has(model.Output) {
 			byToken = false
 		}
-		if !byToken {
+		// Tokens that are not stated are estimated like any others where somebody
+		// can; this package cannot count the tokens of an image itself.
+		estimable := !priced.Has(model.Image) && priced.Has(model.OutputImage) &&
+			c.ctx.Estimate != nil && c.ctx.Estimate.Completion != nil
+		if !byToken && !estimable {
 			k = &counts{}
 			k.unit(model.Image, count{n: c.images, state: stated})
 		}
