@@ -65,6 +65,7 @@ const (
 	groupRecord = "record"
 	groupMoney  = "money"
 	groupModels = "models"
+	groupPlan   = "plan"
 	groupHidden = "" // commands that help does not list under a heading
 )
 
@@ -73,6 +74,7 @@ var groups = []*cobra.Group{
 	{ID: groupRecord, Title: "The record:"},
 	{ID: groupMoney, Title: "Prices, keys and budgets:"},
 	{ID: groupModels, Title: "Models:"},
+	{ID: groupPlan, Title: "Infrastructure and economics:"},
 }
 
 type registration struct {
