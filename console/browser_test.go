@@ -145,7 +145,7 @@ func eval[T any](b *tab, expression string) T {
 // wait polls an expression until it is true.
 func (b *tab) wait(what, expression string) {
 	b.t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](`!!(`+expression+`)`))
 		if err == nil && ok {
