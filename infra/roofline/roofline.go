@@ -82,6 +82,9 @@ type Efficiency struct {
 	// Link and Network are the shares of the link's and of the network's
 	// bandwidth that a large collective moves data at.
 	Link, Network float64
+	// Hop is the time of one step of a ring over the network, in seconds: a ring of
+	// n GPUs takes n-1 of them whatever the size of the message.
+	Hop float64
 	// Contention is the share of the shorter of two overlapped activities that
 	// still shows, because communication takes multiprocessors and bandwidth.
 	Contention float64
@@ -171,7 +174,7 @@ func (d Device) Gather(bytes float64, n, near int) float64 {
 	if n > near {
 		domains := float64(n) / float64(near)
 		between = bytes*(domains-1)/domains/(d.GPU.Network*d.Eff.Network*float64(near)) +
-			NetworkLatency*math.Log2(domains+1)
+			NetworkLatency + d.Eff.Hop*float64(n-1)
 	}
 	return math.Max(inside, between)
 }

@@ -17,7 +17,7 @@ const otherSigma = 0.06
 func fitted(k *Case) bool {
 	switch k.Quantity {
 	case QuantityStepTime, QuantityTokens, QuantityHardware, QuantityModel:
-		return k.Stack != "blind" && k.Stack != "service"
+		return k.Stack != "blind" && k.Stack != "blind-unfused" && k.Stack != "service"
 	}
 	return false
 }

@@ -19,8 +19,8 @@ func (c *Constants) Predict(k *Case) (float64, Layout, error) {
 	if err != nil {
 		return 0, Layout{}, err
 	}
-	if k.GPU.Generation == "volta" {
-		st.Flash = false // fused attention came after
+	if k.GPU.Generation != "hopper" {
+		st.AttentionSlow = 1
 	}
 	d := c.Device(k.GPU)
 	l := k.Layout
@@ -48,7 +48,7 @@ func (c *Constants) Predict(k *Case) (float64, Layout, error) {
 		best, at := math.Inf(1), l
 		var failed error
 		for _, gpus := range sizes {
-			perSequence, f, err := blindRate(d, k.Shape, l, gpus, st)
+			perSequence, f, err := blindRate(d, k.Shape, l, gpus, st, 1)
 			if err != nil {
 				failed = err
 				continue
@@ -65,11 +65,11 @@ func (c *Constants) Predict(k *Case) (float64, Layout, error) {
 		if k.Tokens == 0 {
 			return 0, l, errors.New("time_ratio needs the number of GPUs compared with in the column tokens")
 		}
-		many, f, err := blindRate(d, k.Shape, l, k.GPUs, st)
+		many, f, err := blindRate(d, k.Shape, l, k.GPUs, st, 4)
 		if err != nil {
 			return 0, l, err
 		}
-		few, _, err := blindRate(d, k.Shape, l, int(k.Tokens), st)
+		few, _, err := blindRate(d, k.Shape, l, int(k.Tokens), st, 4)
 		if err != nil {
 			return 0, l, err
 		}
@@ -118,13 +118,12 @@ func hardwareFLOP(s *Shape, batch, seq float64) float64 {
 
 // blindRate is the time per sequence of the best layout that fits, in seconds,
 // where the batch may be rounded to what the data ranks divide, but is never
-// less than half or more than twice what was said, and where GPUs that do not
-// divide stay idle.
-func blindRate(d roofline.Device, s *Shape, known Layout, gpus int, st Stack) (float64, Found, error) {
+// less than half or more than twice what was said (or grow times, where that is
+// more), and where GPUs that do not divide stay idle.
+func blindRate(d roofline.Device, s *Shape, known Layout, gpus int, st Stack, grow int) (float64, Found, error) {
 	best := math.Inf(1)
 	var found Found
 	var nearest error
-	seen := map[[2]int]bool{}
 	for tp := 1; tp <= max(1, d.Domain); tp *= 2 {
 		if s.Heads%tp != 0 {
 			continue
@@ -134,26 +133,27 @@ func blindRate(d roofline.Device, s *Shape, known Layout, gpus int, st Stack) (f
 				continue
 			}
 			dp := gpus / (tp * pp)
-			gb := max(1, int(math.Round(float64(known.GlobalBatch)/float64(dp)))) * dp
-			if gb > 2*known.GlobalBatch || 2*gb < known.GlobalBatch || seen[[2]int{tp, pp}] {
-				continue
-			}
-			seen[[2]int{tp, pp}] = true
-			l := known
-			l.TP, l.PP, l.DP, l.GlobalBatch = tp, pp, dp, gb
-			l.SequenceParallel = tp > 1
-			for _, shard := range []Shard{ShardOptimizer, ShardParameters} {
-				if shard == ShardParameters && pp > 1 {
+			for times := 1; times <= grow; times++ {
+				gb := max(1, int(math.Round(float64(times*known.GlobalBatch)/float64(dp)))) * dp
+				if gb > max(2, grow)*known.GlobalBatch || 2*gb < known.GlobalBatch {
 					continue
 				}
-				l.Shard = shard
-				f, err := BestLayout(d, s, l, tp*pp*dp, st, true)
-				if err != nil {
-					nearest = err
-					continue
-				}
-				if rate := f.Times.Step / float64(gb); rate < best {
-					best, found = rate, f
+				l := known
+				l.TP, l.PP, l.DP, l.GlobalBatch = tp, pp, dp, gb
+				l.SequenceParallel = tp > 1
+				for _, shard := range []Shard{ShardOptimizer, ShardParameters} {
+					if shard == ShardParameters && pp > 1 {
+						continue
+					}
+					l.Shard = shard
+					f, err := BestLayout(d, s, l, tp*pp*dp, st, true)
+					if err != nil {
+						nearest = err
+						continue
+					}
+					if rate := f.Times.Step / float64(gb); rate < best {
+						best, found = rate, f
+					}
 				}
 			}
 		}

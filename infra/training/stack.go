@@ -14,8 +14,8 @@ var stacks = []struct {
 	slow string
 }{
 	// Megatron-LM of SC'21: fused softmax, bias-GELU and bias-dropout-add; no
-	// overlap of messages.
-	{Stack{Name: "megatron-2021", Dropout: true, Passes: 1, GradientBytes: 4, State: MixedAdam}, "megatron-2021"},
+	// overlap of messages, gradients in half precision.
+	{Stack{Name: "megatron-2021", Dropout: true, Passes: 1, GradientBytes: 2, State: HalfGradients}, "megatron-2021"},
 	// Megatron-LM of Korthikanti et al.: as above; all-reduces of the backward
 	// pass run beside weight gradients (their section 4.2.2).
 	{Stack{Name: "megatron-2022", Dropout: true, Passes: 1, HideBackward: true, GradientBytes: 4, State: MixedAdam}, "megatron-2022"},
@@ -29,6 +29,9 @@ var stacks = []struct {
 	{Stack{Name: "torchtitan-whitefiber", Flash: true, Passes: 1, HideData: true, GradientBytes: 4, State: MixedAdam}, "llm-foundry"},
 	// A whole run whose software is not known: good software of its time, and a
 	// loss that covers failures, restarts and evaluations as well.
+	// "blind-unfused" is the same before fused attention (Dao et al. arXiv
+	// 2205.14135, 2022-05), for runs that began earlier.
+	{Stack{Name: "blind-unfused", Passes: 1, HideBackward: true, HideData: true, GradientBytes: 4, State: MixedAdam}, "blind"},
 	{Stack{Name: "blind", Flash: true, Passes: 1, HideBackward: true, HideData: true, GradientBytes: 4, State: MixedAdam}, "blind"},
 }
 

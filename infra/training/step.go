@@ -29,6 +29,9 @@ type Stack struct {
 	// State is what is kept per parameter.
 	State State
 	Slow  float64
+	// Kept is a further loss of runs that keep all activations, and AttentionSlow
+	// how much slower the stack's fused attention is than the best of its time.
+	Kept, AttentionSlow float64
 }
 
 // Times is the time of one step and what it is made of, in seconds. The parts
@@ -100,7 +103,7 @@ func layer(d roofline.Device, s *Shape, l Layout, st Stack, moe bool) layerCost 
 	if l.Precision == "fp8" {
 		width = 1.5 // one-byte inputs, two-byte output
 	}
-	var columnW float64
+	var columnW, columnD float64 // weight and input gradients of column-parallel products
 	product := func(m matrix, rows, count float64) {
 		in, out := float64(m.in), float64(m.out)
 		switch m.split {
@@ -112,9 +115,11 @@ func layer(d roofline.Device, s *Shape, l Layout, st Stack, moe bool) layerCost 
 		c.weights += in * out * count
 		c.gemmF += d.Gemm(l.Precision, rows, out, in, count, width)
 		gradient := d.Gemm(l.Precision, in, out, rows, count, width)
-		c.gemmB += d.Gemm(l.Precision, rows, in, out, count, width) + gradient
+		input := d.Gemm(l.Precision, rows, in, out, count, width)
+		c.gemmB += input + gradient
 		if m.split == 1 {
 			columnW += gradient
+			columnD += input
 		}
 	}
 	for _, m := range s.attention() {
@@ -153,8 +158,12 @@ func layer(d roofline.Device, s *Shape, l Layout, st Stack, moe bool) layerCost 
 	heads := float64(s.Heads) / t
 	if st.Flash {
 		flop := 4 * tokens * seq * s.coreWidth() / t / 2 // causal
-		c.attnF = d.Flash(dtype, flop, false)
-		c.attnB = d.Flash(dtype, 2.5*flop, true)
+		slow := max(st.AttentionSlow, 0.1)
+		if st.AttentionSlow == 0 {
+			slow = 1
+		}
+		c.attnF = d.Flash(dtype, flop, false) * slow
+		c.attnB = d.Flash(dtype, 2.5*flop, true) * slow
 	} else {
 		batch := float64(l.MicroBatch) * heads
 		dim := s.coreWidth() / float64(s.Heads)
@@ -203,21 +212,23 @@ func layer(d roofline.Device, s *Shape, l Layout, st Stack, moe bool) layerCost 
 	if l.TP > 1 {
 		near := min(l.TP, max(1, d.Domain))
 		move := d.Gather(tokens*h*half, l.TP, near)
-		forwardComm := 4 * move // two all-reduces, or two gathers and two scatters
-		c.commF = forwardComm
-		shown := 0.0
-		hidden := 4 * move
+		c.commF = 4 * move // two all-reduces, or two gathers and two scatters
+		// The gradient of a column-parallel product's input is summed beside its
+		// weight gradient. Sequence parallelism gathers the gradient of a
+		// row-parallel product's output first, which nothing hides, and gathers the
+		// input of a column-parallel one again, beside its input gradient.
+		shown, besideW, besideD := 0.0, 4*move, 0.0
 		if l.SequenceParallel {
-			shown = 2 * move         // gathers of the output's gradient
-			hidden = 2*move + 2*move // scatters of the input's, and the inputs gathered again
+			shown, besideW, besideD = 2*move, 2*move, 2*move
 		}
-		if st.HideForward {
-			c.commF = d.Overlap(forwardComm, c.gemmF) - c.gemmF
-			c.commB = d.Overlap(shown+hidden, c.gemmB) - c.gemmB
-		} else if st.HideBackward {
-			c.commB = shown + d.Overlap(hidden, columnW) - columnW
-		} else {
-			c.commB = shown + hidden
+		switch {
+		case st.HideForward:
+			c.commF = d.Overlap(c.commF, c.gemmF) - c.gemmF
+			c.commB = d.Overlap(shown+besideW+besideD, c.gemmB) - c.gemmB
+		case st.HideBackward:
+			c.commB = shown + d.Overlap(besideW, columnW) - columnW + d.Overlap(besideD, columnD) - columnD
+		default:
+			c.commB = shown + besideW + besideD
 		}
 	}
 	if moe && l.EP > 1 {
@@ -358,6 +369,10 @@ func StepTime(d roofline.Device, s *Shape, l Layout, st Stack) (Times, error) {
 		mine = denseN/float64(ranks) + experts/float64(expertRanks)
 	}
 	out.Optimizer = d.Stream(mine*optimizerBytes, 20)
-	out.Step = (m*pace + out.Bubble + out.PipelineComm + out.DataComm + out.Optimizer) * math.Max(st.Slow, 1e-3)
+	slow := math.Max(st.Slow, 1e-3)
+	if l.Recompute == RecomputeNone && st.Kept > 0 {
+		slow *= st.Kept
+	}
+	out.Step = (m*pace + out.Bubble + out.PipelineComm + out.DataComm + out.Optimizer) * slow
 	return out, nil
 }
