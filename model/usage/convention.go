@@ -77,6 +77,9 @@ func openAI(provider, surface string, n *node) *counts {
 		// max_tokens does not limit the chain of thought, which lies inside
 		// completion_tokens (Alibaba Cloud, "Qwen API reference", max_tokens).
 		k.reasoningUnbounded = true
+	case "volcengine":
+		// The same (Volcano Engine, "Chat API", max_tokens).
+		k.reasoningUnbounded = true
 	case "xai":
 		// xAI's chat counts reasoning beside completion_tokens, its Responses
 		// endpoint inside output_tokens; total_tokens tells (xAI, "Reasoning",

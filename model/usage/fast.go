@@ -86,16 +86,22 @@ func Reconcile(u *model.Usage, k Known) *model.Usage {
 	if k.NoOutput {
 		return &out
 	}
-	if n := out.Count[model.Reasoning]; k.MaxOutput > 0 && n > k.MaxOutput && !reasonsFreely(k.Provider, &out) {
-		// No output limit leaves room for it.
+	beside, free := reasoning(k.Provider, u)
+	visible := u.Count[model.Output] + u.Count[model.OutputAudio] + u.Count[model.OutputImage]
+	wild := k.MaxOutput > 0 && u.Count[model.Reasoning] > k.MaxOutput && !free
+	if wild && beside {
 		out.Flag(FlagAboveMax)
 		out.Count[model.Reasoning] = 0
 		out.Estimated = out.Estimated.With(model.Reasoning)
 	}
 	switch {
-	case k.MaxOutput > 0 && u.Count[model.Output]+u.Count[model.OutputAudio]+u.Count[model.OutputImage] > k.MaxOutput:
+	case k.MaxOutput > 0 && visible > k.MaxOutput, wild && !beside:
 		out.Flag(FlagAboveMax)
 		out.Count[model.Output], out.Count[model.OutputAudio], out.Count[model.OutputImage] = 0, 0, 0
+		if !beside {
+			// It was a part of the total that is not believed.
+			out.Count[model.Reasoning] = 0
+		}
 	case completion == 0 && k.Text && !units:
 		out.Flag(FlagZeroWithText)
 	case out.Estimated.Has(model.Output) && out.Count[model.Output] == 0:
@@ -112,12 +118,18 @@ func Reconcile(u *model.Usage, k Known) *model.Usage {
 	return &out
 }
 
-// reasonsFreely says that a provider's output limit does not bind reasoning: at
-// xAI, at Qwen and in Perplexity's research it is beside what the limit counts.
-func reasonsFreely(provider string, u *model.Usage) bool {
+// reasoning says where a provider's chat counts it: beside the completion or
+// inside, and free of the output limit or bound by it.
+func reasoning(provider string, u *model.Usage) (beside, free bool) {
 	switch canonical(provider) {
-	case "xai", "qwen", "perplexity":
-		return true
+	case "xai", "perplexity":
+		return true, true
+	case "gemini", "vertex":
+		return true, false
+	case "qwen", "volcengine":
+		return false, true
 	}
-	return u.Count[model.Citation]+u.Count[model.SearchQuery] > 0
+	// Perplexity's research behind another name.
+	research := u.Count[model.Citation]+u.Count[model.SearchQuery] > 0
+	return research, research
 }
