@@ -248,6 +248,37 @@ func TestOverrides(t *testing.T) {
 	}
 }
 
+// A price of input and output alone prices all that is billed as one of them.
+func TestOverridesFallBackToThePlainKinds(t *testing.T) {
+	book, err := ParseOverrides("prices.yaml", []byte(`
+plain: {input: 1 USD/Mtok, output: 4 USD/Mtok}
+strict: {input: 1 USD/Mtok, output: 4 USD/Mtok, fallback: {}}
+own: {input: 1 USD/Mtok, output: 4 USD/Mtok, fallback: {cache_write: input}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &model.Usage{}
+	u.Count[model.Input], u.Count[model.CacheRead], u.Count[model.Output], u.Count[model.Reasoning] = 100, 100, 10, 10
+	for name, want := range map[string]string{"plain": "0.00028", "strict": "unknown", "own": "unknown"} {
+		card, ok := book.Find("lab", name, time.Now())
+		if !ok {
+			t.Fatalf("%s: no card", name)
+		}
+		r, err := card.Rate(u, Query{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := "unknown"
+		if r.Known {
+			got = r.Total.String()
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
 func TestOverrideErrorsNameFileAndLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"a: {input: 0.20}":                                   "p.yaml:1: a: input: the unit of \"0.20\" must be USD/Mtok",

@@ -209,6 +209,29 @@ func (c *Card) Priced() model.BucketSet {
 	return s
 }
 
+// PlainFallback is the fallback of a price list that names only the plain kinds:
+// what it does not name is billed as the plain kind, at the full price where a
+// discount is not known. Cache writes, audio and what is made in audio or images
+// have no such rule. It is nil when nothing can fall back.
+func PlainFallback(base *Rates) map[model.Bucket]model.Bucket {
+	m := map[model.Bucket]model.Bucket{}
+	if base.Has.Has(model.Output) {
+		m[model.Reasoning] = model.Output
+	}
+	if base.Has.Has(model.Input) {
+		m[model.CacheRead] = model.Input
+		m[model.InputImage] = model.Input
+		m[model.CacheReadImage] = model.CacheRead
+	}
+	if base.Has.Has(model.InputAudio) {
+		m[model.CacheReadAudio] = model.InputAudio
+	}
+	if len(m) == 0 {
+		return nil
+	}
+	return m
+}
+
 // variants visits every set of rates that can replace the base.
 func (c *Card) variants(visit func(*Rates)) {
 	each := func(v *Variant) {

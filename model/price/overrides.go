@@ -31,8 +31,10 @@ var ErrOverrides = errors.New("invalid prices")
 //
 // A key is a served or upstream model, or "provider/model"; a list holds dated
 // prices. Bucket names with a unit are the short notation; all keys of the card
-// notation of [ParseCard] can stand beside them. The file is read strictly:
-// errors carry file:line.
+// notation of [ParseCard] can stand beside them. Where the short notation is used
+// and no fallback is given, that of [PlainFallback] holds, as in the catalog:
+// reasoning costs what output costs, and cached tokens what input costs;
+// "fallback: {}" turns it off. The file is read strictly: errors carry file:line.
 func LoadOverrides(file string) (*Book, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -191,6 +193,9 @@ func (p overrides) card(name string, n *yaml.Node) (*Card, error) {
 			return nil, p.errorf(lines[b.String()], "%s: %s is priced twice", name, b)
 		}
 		parsed.Base.Set(b, d)
+	}
+	if short.Has != 0 && parsed.Fallback == nil {
+		parsed.Fallback = PlainFallback(&parsed.Base)
 	}
 	parsed.From, parsed.Facts = c.From, c.Facts
 	parsed.Source = c.Source

@@ -371,21 +371,7 @@ func zero(c *price.Card) bool {
 // does not name are billed as the plain kind. Cache writes, audio and images
 // made have no such rule and stay without a price.
 func defaults(c *price.Card) {
-	c.Fallback = map[model.Bucket]model.Bucket{}
-	if c.Base.Has.Has(model.Output) {
-		c.Fallback[model.Reasoning] = model.Output
-	}
-	if c.Base.Has.Has(model.Input) {
-		c.Fallback[model.CacheRead] = model.Input // no discount known: full price
-		c.Fallback[model.InputImage] = model.Input
-		c.Fallback[model.CacheReadImage] = model.CacheRead
-	}
-	if c.Base.Has.Has(model.InputAudio) {
-		c.Fallback[model.CacheReadAudio] = model.InputAudio
-	}
-	if len(c.Fallback) == 0 {
-		c.Fallback = nil
-	}
+	c.Fallback = price.PlainFallback(&c.Base)
 	c.Reported = reported(c.Provider)
 }
 
