@@ -46,8 +46,8 @@ func parameters() []parameter {
 			{"wave", 0.4, 0.5, func(e *roofline.Efficiency) *float64 { return &e.Wave }},
 			{"k0", 100, 0.5, func(e *roofline.Efficiency) *float64 { return &e.K0 }},
 			{"memory", 0.8, 0.1, func(e *roofline.Efficiency) *float64 { return &e.Memory }},
-			{"flash", flash, 0.2, func(e *roofline.Efficiency) *float64 { return &e.Flash }},
-			{"flash_back", back, 0.2, func(e *roofline.Efficiency) *float64 { return &e.FlashBack }},
+			{"flash", flash, 0.1, func(e *roofline.Efficiency) *float64 { return &e.Flash }},
+			{"flash_back", back, 0.1, func(e *roofline.Efficiency) *float64 { return &e.FlashBack }},
 			{"link", 0.7, 0.15, func(e *roofline.Efficiency) *float64 { return &e.Link }},
 			{"network", 0.8, 0.2, func(e *roofline.Efficiency) *float64 { return &e.Network }},
 			{"hop", 3e-6, 0.4, func(e *roofline.Efficiency) *float64 { return &e.Hop }},
@@ -72,7 +72,9 @@ func parameters() []parameter {
 		// Runs that keep every activation fill the memory to the brim, and the
 		// allocator retries. Fused attention of 2023 was written for Ampere and does
 		// not use Hopper's instructions (Shah et al. arXiv 2407.08608, 2024-07).
-		{"llm-foundry.kept", 1.05, 0.05}, {"llm-foundry.attention", 1.4, 0.3},
+		{"llm-foundry.kept", 1.05, 0.05}, {"llm-foundry.attention", 1.4, 0.4},
+		// Context parallelism runs attention in blocks around a ring.
+		{"ring", 1.2, 0.3},
 		{"torchtitan", 1.2, 0.15}, // half a 700 W card's power limit is gone
 	} {
 		list = append(list, parameter{"loss." + s.name, s.prior, s.sd, func(c *Constants, v float64) { c.Slow[s.name] = v }})
@@ -117,7 +119,7 @@ func (c *Constants) Stack(name string) (Stack, error) {
 	if s.Slow == 0 {
 		s.Slow = 1
 	}
-	s.Kept, s.AttentionSlow = 1, 1
+	s.Kept, s.AttentionSlow, s.RingSlow = 1, 1, max(1, c.Slow["ring"])
 	if v := c.Slow[stacks[i].slow+".kept"]; v > 0 && stacks[i].Name == stacks[i].slow {
 		s.Kept, s.AttentionSlow = v, c.Slow[stacks[i].slow+".attention"]
 	}

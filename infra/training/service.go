@@ -69,9 +69,15 @@ func (c *Constants) ServiceNodes(s *Shape, gpu *roofline.GPU, day ServiceDay) (f
 	return (prefill + decode) / 8, nil
 }
 
+// flashMLA is the rate of DeepSeek's own attention kernel in FLOP/s.
+const flashMLA = 580e12
+
 // servingPass is the time of one pass of tokens through all layers on one GPU of
 // an expert group, in seconds. decode is the number of sequences that read their
 // cache (zero for prefill).
+//
+// Attention runs at what FlashMLA states for this GPU in February 2025: 580
+// TFLOP/s and 3,000 GB/s (deepseek-ai/FlashMLA, README of 2025-02).
 func servingPass(d roofline.Device, s *Shape, tokens, decode, context float64, group int) (float64, error) {
 	if _, err := d.PeakOf("fp8"); err != nil {
 		return 0, err
@@ -88,9 +94,9 @@ func servingPass(d roofline.Device, s *Shape, tokens, decode, context float64, g
 		// once for all heads.
 		flop := rows * heads * 2 * context * float64(2*a.KV+a.Rope)
 		read := rows * context * float64(a.KV+a.Rope) * half
-		compute += math.Max(d.Flash("bf16", flop, false), d.Stream(read, 1))
+		compute += math.Max(flop/flashMLA, read/3000e9)
 	} else {
-		compute += d.Flash("bf16", rows*context/2*4*s.coreWidth(), false)
+		compute += rows * context / 2 * 4 * s.coreWidth() / flashMLA
 	}
 	m := s.MoE
 	mine := math.Ceil(float64(m.Experts+32) / float64(group)) // 32 redundant ones

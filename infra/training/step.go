@@ -32,6 +32,8 @@ type Stack struct {
 	// Kept is a further loss of runs that keep all activations, and AttentionSlow
 	// how much slower the stack's fused attention is than the best of its time.
 	Kept, AttentionSlow float64
+	// RingSlow is how much slower attention is in blocks around a ring.
+	RingSlow float64
 }
 
 // Times is the time of one step and what it is made of, in seconds. The parts
@@ -161,6 +163,9 @@ func layer(d roofline.Device, s *Shape, l Layout, st Stack, moe bool) layerCost 
 		slow := max(st.AttentionSlow, 0.1)
 		if st.AttentionSlow == 0 {
 			slow = 1
+		}
+		if l.CP > 1 && st.RingSlow > 1 {
+			slow *= st.RingSlow
 		}
 		c.attnF = d.Flash(dtype, flop, false) * slow
 		c.attnB = d.Flash(dtype, 2.5*flop, true) * slow

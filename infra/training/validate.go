@@ -213,12 +213,9 @@ func (v *validation) interval(class, group, model string) float64 {
 		}
 		if r.class == class {
 			own = append(own, math.Abs(r.e))
-		} else if r.group == group || r.group != "activation_memory" {
+		} else if whole(r.group) == whole(group) && group != "activation_memory" && r.group != "activation_memory" {
 			others = append(others, math.Abs(r.e))
 		}
-	}
-	if group == "activation_memory" {
-		others = nil
 	}
 	if len(own) >= 20 {
 		return math.Max(least, quantile(own, 0.8*float64(len(own)+1)/float64(len(own))))
@@ -237,6 +234,12 @@ func (v *validation) interval(class, group, model string) float64 {
 		return least
 	}
 	return math.Max(least, student80(n)*math.Sqrt(sum/n))
+}
+
+// whole says whether a group predicts whole runs or services, whose layout and
+// losses nobody published: their errors are of another kind than those of a step.
+func whole(group string) bool {
+	return group == "gpu_hours_blind" || group == "scaling" || group == "service"
 }
 
 // student80 is the 90 % point of Student's distribution, by its expansion in the
