@@ -206,10 +206,7 @@ func (w *world) example(d documented) string {
 	if d.body != "" {
 		fmt.Fprintf(&out, "\n%s\n", d.body)
 	}
-	body := d.body
-	if strings.Contains(body, "sk-strata-…") {
-		body = strings.Replace(body, "sk-strata-…", w.acmeSecret, 1)
-	}
+	body := strings.Replace(d.body, "sk-strata-…", w.acmeSecret, 1)
 	var a answer
 	if strings.HasSuffix(d.path, "/live") {
 		a = w.firstEvent(d.as, path)

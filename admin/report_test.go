@@ -150,10 +150,7 @@ func TestKeysAndBudgets(t *testing.T) {
 		t.Errorf("the same key and period made another budget: %+v", again)
 	}
 	w.settle(func(c *ledger.Call) { c.KeyID = made.ID })
-	var list struct {
-		Budgets []Budget `json:"budgets"`
-	}
-	list = into[struct {
+	list := into[struct {
 		Budgets []Budget `json:"budgets"`
 	}](w, "admin", "GET", "/api/v1/budgets", "")
 	if len(list.Budgets) != 1 || list.Budgets[0].SpentUSD.String() != "0.00021" || list.Budgets[0].RemainingUSD.String() != "2.49979" {

@@ -47,7 +47,7 @@ func TestStreamWriter(t *testing.T) {
 			s.append(add(text))
 		}
 		close(w.let)
-		if !s.close() || !s.close() {
+		if first, again := s.close(), s.close(); !first || !again {
 			t.Error("it failed")
 		}
 		if got := strings.Join(w.writes, ""); got != "abcd" || len(w.writes) > 4 {

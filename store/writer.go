@@ -169,7 +169,7 @@ func (db *DB) transact(batch []*request) {
 	}
 	conn := db.tx.conn
 	if err := conn.Exec("BEGIN IMMEDIATE"); err != nil {
-		fail(batch, db.explain(nil, err))
+		fail(batch, db.explain(context.Background(), err))
 		return
 	}
 	tx := &Tx{session: db.tx}
@@ -186,11 +186,11 @@ func (db *DB) transact(batch []*request) {
 			committed = append(committed, r)
 			continue
 		}
-		r.done <- db.explain(nil, err)
+		r.done <- db.explain(context.Background(), err)
 		if conn.GetAutocommit() {
 			// SQLite has rolled back everything: disk full, I/O error, no memory.
 			lost = err
-			fail(batch[i+1:], db.explain(nil, err))
+			fail(batch[i+1:], db.explain(context.Background(), err))
 			break
 		}
 	}
@@ -217,7 +217,7 @@ func (db *DB) transact(batch []*request) {
 				h.AfterRollback()
 			}
 		}
-		fail(committed, db.explain(nil, err))
+		fail(committed, db.explain(context.Background(), err))
 		return
 	}
 	for _, f := range append(after, tx.afterCommit...) {

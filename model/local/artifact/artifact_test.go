@@ -116,7 +116,7 @@ func TestPullResumes(t *testing.T) {
 
 func TestPullFallsThroughSources(t *testing.T) {
 	data := content(1000)
-	bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", 403) }))
+	bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", http.StatusForbidden) }))
 	defer bad.Close()
 	lying := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(content(999)) }))
 	defer lying.Close()

@@ -46,7 +46,6 @@ type native struct {
 	pieces                         [][]byte // bytes of each token, shown as output
 	longest                        int      // bytes of the longest piece
 	specials                       []string
-	canShift                       bool
 }
 
 func load(spec *proto.LoadSpec) (*native, error) {
