@@ -36,12 +36,11 @@ type collector struct {
 	costPath []string
 	context  string
 
-	searches   map[string]bool // ids of web searches in output items
-	unnamed    int64           // web searches without an id
-	replied    bool            // searches came from a whole list of output items
-	queries    map[string]bool // Gemini's search queries
-	grounded   bool
-	annotation bool
+	searches map[string]bool // ids of web searches in output items
+	unnamed  int64           // web searches without an id
+	replied  bool            // searches came from a whole list of output items
+	queries  map[string]bool // Gemini's search queries
+	grounded bool
 }
 
 func newCollector(provider, surface string, ctx Context) collector {
