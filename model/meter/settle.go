@@ -115,7 +115,45 @@ func (c *call) consumption(failure *model.Error) {
 		// Otherwise a book that is behind the model must not make a true number
 		// look absurd: a token is at least a byte, and the bytes have arrived.
 	}
-	c.row.Usage = usage.Reconcile(u, k)
+	if most := believableOutput * int64(choices(c.req)); k.MaxOutput <= 0 || k.MaxOutput > most {
+		k.MaxOutput = most
+	}
+	c.row.Usage = usage.Reconcile(believed(u), k)
+}
+
+// Where neither the request nor the price book states a limit, these do. They
+// are chosen, far above what any call can consume, so that a number which is
+// none does not reach a customer's bill, and no sum over calls overflows.
+const (
+	// believableOutput is the most output tokens of one choice: the context
+	// window of the largest models that were known in 2026, 10 million tokens.
+	believableOutput = 10_000_000
+	// believablePrompt is the most prompt tokens of a request, which for
+	// embeddings may hold some 2,000 texts.
+	believablePrompt = 100_000_000
+)
+
+// believed is a stated usage without a prompt, or thinking, that no call can
+// have; what is left out is estimated.
+func believed(u *model.Usage) *model.Usage {
+	if u == nil || u.Prompt() <= believablePrompt && u.Count[model.Reasoning] <= believableOutput {
+		return u
+	}
+	v := *u
+	v.Flag(usage.FlagAboveMax)
+	if u.Prompt() > believablePrompt {
+		for b := range model.NumBuckets {
+			if b.IsPrompt() {
+				v.Count[b] = 0
+			}
+		}
+		v.Estimated = v.Estimated.With(model.Input)
+	}
+	if u.Count[model.Reasoning] > believableOutput {
+		v.Count[model.Reasoning] = 0
+		v.Estimated = v.Estimated.With(model.Reasoning)
+	}
+	return &v
 }
 
 // rate prices the usage on both sides of the books.
