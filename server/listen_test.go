@@ -32,6 +32,21 @@ func TestParseAddr(t *testing.T) {
 	}
 }
 
+func TestTheStartNamesAnAddressThatCanBeOpened(t *testing.T) {
+	for addr, want := range map[string]string{
+		"127.0.0.1:4000":   "127.0.0.1:4000",
+		"[::]:4000":        "127.0.0.1:4000",
+		"0.0.0.0:80":       "127.0.0.1:80",
+		"[::1]:4000":       "[::1]:4000",
+		"192.168.0.7:4000": "192.168.0.7:4000",
+		"localhost:4000":   "localhost:4000",
+	} {
+		if got := openable(addr); got != want {
+			t.Errorf("%s is shown as %s, want %s", addr, got, want)
+		}
+	}
+}
+
 func TestPlace(t *testing.T) {
 	dir := t.TempDir()
 	env := map[string]string{"XDG_DATA_HOME": dir, "XDG_CONFIG_HOME": dir}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -59,11 +60,21 @@ type Summary struct {
 	Try        string // a command to try; "" when there is no model to call
 }
 
+// openable is an address that a browser of this machine can open: that of all
+// interfaces, such as [::]:4000, is none.
+func openable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsUnspecified() {
+		return addr
+	}
+	return net.JoinHostPort("127.0.0.1", port)
+}
+
 // Summary tells what was found. It shows no secret: of keys it names only the
 // providers and variables.
 func (s *Server) Summary() Summary {
 	set := s.stack.settings
-	sum := Summary{URL: "http://" + s.Addr(), DataDir: set.dataDir, Config: set.configFile, Ledger: "empty ledger", Access: "keys are required; `strata key create` makes one, `strata key admin` prints a login link"}
+	sum := Summary{URL: "http://" + openable(s.Addr()), DataDir: set.dataDir, Config: set.configFile, Ledger: "empty ledger", Access: "keys are required; `strata key create` makes one, `strata key admin` prints a login link"}
 	if s.stack.access.Open() {
 		sum.Access = "open on this machine until the first key is made; calls count as customer \"local\""
 	}
