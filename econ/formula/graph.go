@@ -34,6 +34,11 @@ type Quantity struct {
 	LikeForLike *float64
 	// Reported is the figure that the source states, in base units.
 	Reported *float64
+	// Note is what else there is to say.
+	Note string
+	// InferUnit takes the unit from the formula: that of the one quantity it
+	// names, or else base units.
+	InferUnit bool
 	// Block is the block that the quantity comes from, or "".
 	Block string
 	Pos   Pos
@@ -253,6 +258,13 @@ func (c *checker) visit(q *Quantity) {
 		case len(c.errs) > before: // of what it uses: told there
 		case t.truth:
 			c.errs = append(c.errs, q.fault(0, "is true or false; use if(condition, 1, 0) for a number"))
+		case q.InferUnit && q.root.ref != nil:
+			q.Unit = q.root.ref.Unit
+		case q.InferUnit:
+			q.Unit = unit.Unit{Scale: 1, Dim: t.dim}
+			if t.dim != (unit.Dim{}) {
+				q.Unit.Text = t.dim.String()
+			}
 		case !t.zero && t.dim != q.Unit.Dim:
 			c.errs = append(c.errs, q.fault(0, "the formula is measured in %s, but the unit %q is measured in %s", t.dim, q.Unit.Text, q.Unit.Dim))
 		}
