@@ -43,7 +43,7 @@ func newBuilder() *builder {
 
 // add reads one file.
 func (b *builder) add(file string, data []byte) {
-	d := &decoder{file: file}
+	d := &decoder{file: file, places: map[string]*yaml.Node{}}
 	defer func() { b.errs = append(b.errs, d.errs...) }()
 	root := d.document(data)
 	if root == nil {
@@ -111,9 +111,13 @@ func section[T any](d *decoder, n *yaml.Node, path string, sources map[string]st
 			return
 		}
 		v := new(T)
+		before := len(d.errs)
 		d.decode(value, reflect.ValueOf(v).Elem(), p, "")
 		d.provenance(k, p, reflect.ValueOf(v).Elem(), sources)
-		each(k.Value, k, v)
+		if len(d.errs) == before {
+			// An entry that was not read whole would fail every range as well.
+			each(k.Value, k, v)
+		}
 	})
 }
 

@@ -220,6 +220,18 @@ func (c *Catalog) OffersFor(accelerator string, at time.Time) ([]Offer, error) {
 	}), nil
 }
 
+// Recent keeps the offers that were seen at most maxAge before a time, in their
+// order: prices of rented accelerators fall, and an old one misleads.
+func Recent(offers []Offer, at time.Time, maxAge time.Duration) []Offer {
+	var list []Offer
+	for _, o := range offers {
+		if at.Sub(o.Date.Time) <= maxAge {
+			list = append(list, o)
+		}
+	}
+	return list
+}
+
 // Purchases lists what an accelerator sold for, oldest first; "" means all.
 func (c *Catalog) Purchases(accelerator string) ([]Purchase, error) {
 	if accelerator == "" {
@@ -249,4 +261,52 @@ func fold(s string) string {
 		}
 		return -1
 	}, s)
+}
+
+// Lookup finds an entry of any kind by name or alias: an *Accelerator, a *Model
+// or a *Power. The error is an [*ErrNotFound] without a kind that suggests names
+// of every kind.
+func (c *Catalog) Lookup(name string) (any, error) {
+	if a, err := c.Accelerator(name); err == nil {
+		return a, nil
+	}
+	if m, err := c.Model(name); err == nil {
+		return m, nil
+	}
+	if p, err := c.Power(name); err == nil {
+		return p, nil
+	}
+	all := map[string]string{}
+	for _, m := range []map[string]string{c.alias, c.modelAlias, c.powerAlias} {
+		maps.Copy(all, m)
+	}
+	return nil, &ErrNotFound{"entry", name, nearestNames(name, all)}
+}
+
+// Count is how many entries of a kind a catalog has.
+type Count struct {
+	Kind       string `json:"kind"`
+	Entries    int    `json:"entries"`
+	Unverified int    `json:"unverified"` // of them
+}
+
+// Counts counts the entries of every kind.
+func (c *Catalog) Counts() []Count {
+	count := func(kind string, n int, unverified func(i int) bool) Count {
+		k := Count{Kind: kind, Entries: n}
+		for i := range n {
+			if unverified(i) {
+				k.Unverified++
+			}
+		}
+		return k
+	}
+	a, m, p := c.Accelerators(), c.Models(), c.PowerPrices()
+	return []Count{
+		count("accelerators", len(a), func(i int) bool { return a[i].Unverified }),
+		count("models", len(m), func(i int) bool { return m[i].Unverified }),
+		count("offers", len(c.offers), func(i int) bool { return c.offers[i].Unverified }),
+		count("purchases", len(c.purchases), func(i int) bool { return c.purchases[i].Unverified }),
+		count("power", len(p), func(i int) bool { return p[i].Unverified }),
+	}
 }

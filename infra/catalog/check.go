@@ -28,7 +28,7 @@ const (
 // between reports a value that is outside of its range.
 func between(d *decoder, n *yaml.Node, path, what string, v, least, most float64) {
 	if v < least || v > most {
-		d.fail(n, path, "%s of %.6g is not between %.6g and %.6g; check the unit", what, v, least, most)
+		d.failAt(n, path, "%s of %.6g is not between %.6g and %.6g; check the unit", what, v, least, most)
 	}
 }
 
@@ -40,7 +40,7 @@ func oneOf(d *decoder, n *yaml.Node, path, v string, known ...string) {
 	if v == "" || hint == "" {
 		hint = "; expected one of " + strings.Join(known, ", ")
 	}
-	d.fail(n, path, "%q is not known%s", v, hint)
+	d.failAt(n, path, "%q is not known%s", v, hint)
 }
 
 func checkAccelerator(d *decoder, n *yaml.Node, a *Accelerator) {
@@ -49,13 +49,13 @@ func checkAccelerator(d *decoder, n *yaml.Node, a *Accelerator) {
 		a.Title = a.Name
 	}
 	if a.Vendor == "" {
-		d.fail(n, at, "has no vendor")
+		d.failAt(n, at, "has no vendor")
 	}
 	if a.Form != "" {
 		oneOf(d, n, at+".form", a.Form, "sxm", "pcie", "oam", "module", "chip")
 	}
 	if len(a.Peak) == 0 {
-		d.fail(n, at, "has no peak; give at least one number format, such as peak: {bf16: 312 TFLOP/s}")
+		d.failAt(n, at, "has no peak; give at least one number format, such as peak: {bf16: 312 TFLOP/s}")
 	}
 	for _, k := range dtypes {
 		v, ok := a.Peak[k]
@@ -65,11 +65,11 @@ func checkAccelerator(d *decoder, n *yaml.Node, a *Accelerator) {
 		s, sparse := a.SparsePeak[k]
 		switch {
 		case sparse && !ok:
-			d.fail(n, at+".sparse_peak."+string(k), "there is a sparse peak without a dense one")
+			d.failAt(n, at+".sparse_peak."+string(k), "there is a sparse peak without a dense one")
 		case sparse && (s < 0.99*v || s > 2.03*v):
 			// Structured sparsity at most doubles the rate (Blackwell Ultra's FP4
 			// gains less).
-			d.fail(n, at+".sparse_peak."+string(k), "the sparse peak is %.3g times the dense one; 2:4 sparsity gives 1 to 2", s/v)
+			d.failAt(n, at+".sparse_peak."+string(k), "the sparse peak is %.3g times the dense one; 2:4 sparsity gives 1 to 2", s/v)
 		}
 	}
 	between(d, n, at+".memory", "memory (bytes)", a.Memory, leastMemory, mostMemory)
@@ -77,10 +77,10 @@ func checkAccelerator(d *decoder, n *yaml.Node, a *Accelerator) {
 	if a.Link != (Link{}) {
 		between(d, n, at+".link.bandwidth", "a link bandwidth (bytes/s)", a.Link.Bandwidth, leastLink, mostLink)
 		if a.Link.Name == "" {
-			d.fail(n, at+".link", "has no name")
+			d.failAt(n, at+".link", "has no name")
 		}
 		if a.Link.Domain < 0 || a.Link.Domain > mostCount {
-			d.fail(n, at+".link.domain", "%d accelerators in one domain is not possible", a.Link.Domain)
+			d.failAt(n, at+".link.domain", "%d accelerators in one domain is not possible", a.Link.Domain)
 		}
 	}
 	for _, x := range []struct {
@@ -96,7 +96,7 @@ func checkAccelerator(d *decoder, n *yaml.Node, a *Accelerator) {
 	}
 	for who, r := range a.AsReported {
 		if r.Where == "" || r.Note == "" {
-			d.fail(n, at+".as_reported."+who, "needs a source and a note that says how the figure differs")
+			d.failAt(n, at+".as_reported."+who, "needs a source and a note that says how the figure differs")
 		}
 		for k, v := range r.Peak {
 			between(d, n, at+".as_reported."+who+".peak."+string(k), "a peak (FLOP/s)", v, leastPeak, mostPeak)
@@ -111,11 +111,11 @@ func checkModel(d *decoder, n *yaml.Node, m *Model) {
 		m.Title = m.Name
 	}
 	if m.Family == "" {
-		d.fail(n, at, "has no family")
+		d.failAt(n, at, "has no family")
 	}
 	whole := func(key string, v, least, most int) {
 		if v < least || v > most {
-			d.fail(n, at+"."+key, "%d is not between %d and %d", v, least, most)
+			d.failAt(n, at+"."+key, "%d is not between %d and %d", v, least, most)
 		}
 	}
 	whole("layers", m.Layers, 1, mostLayers)
@@ -137,7 +137,7 @@ func checkModel(d *decoder, n *yaml.Node, m *Model) {
 	}
 	if a := m.MLA; a != nil {
 		if m.KVHeads != 0 || m.HeadDim != 0 {
-			d.fail(n, at, "has mla and kv_heads or head_dim; under latent attention those have no meaning")
+			d.failAt(n, at, "has mla and kv_heads or head_dim; under latent attention those have no meaning")
 		}
 		whole("mla.q_lora_rank", a.QLoraRank, 0, mostHidden)
 		whole("mla.kv_lora_rank", a.KVLoraRank, 1, mostHidden)
@@ -147,10 +147,10 @@ func checkModel(d *decoder, n *yaml.Node, m *Model) {
 	} else {
 		whole("kv_heads", m.KVHeads, 1, max(m.Heads, 1))
 		if m.KVHeads > 0 && m.Heads%m.KVHeads != 0 {
-			d.fail(n, at+".kv_heads", "%d query heads do not divide over %d key and value heads", m.Heads, m.KVHeads)
+			d.failAt(n, at+".kv_heads", "%d query heads do not divide over %d key and value heads", m.Heads, m.KVHeads)
 		}
 		if m.HeadDim == 0 && m.Heads > 0 && m.Hidden%m.Heads != 0 {
-			d.fail(n, at, "hidden %d does not divide over %d heads; give head_dim", m.Hidden, m.Heads)
+			d.failAt(n, at, "hidden %d does not divide over %d heads; give head_dim", m.Hidden, m.Heads)
 		}
 	}
 	if e := m.MoE; e != nil {
@@ -161,10 +161,10 @@ func checkModel(d *decoder, n *yaml.Node, m *Model) {
 		whole("moe.shared_ffn", e.SharedFFN, 0, mostHidden)
 		whole("moe.dense_layers", e.DenseLayers, 0, max(m.Layers-1, 0))
 		if e.DenseLayers > 0 && m.FFN == 0 {
-			d.fail(n, at, "has %d dense layers and no ffn size", e.DenseLayers)
+			d.failAt(n, at, "has %d dense layers and no ffn size", e.DenseLayers)
 		}
 	} else if m.FFN == 0 {
-		d.fail(n, at, "has no ffn size")
+		d.failAt(n, at, "has no ffn size")
 	}
 	if w := m.Window; w != nil {
 		whole("sliding_window.tokens", w.Tokens, 1, 1<<30)
@@ -172,11 +172,11 @@ func checkModel(d *decoder, n *yaml.Node, m *Model) {
 	}
 	between(d, n, at+".params.total", "a number of parameters", m.Stated.Total, leastParams, mostParams)
 	if m.Stated.Active < 0 || m.Stated.Active > m.Stated.Total {
-		d.fail(n, at+".params.active", "is not between 0 and the total")
+		d.failAt(n, at+".params.active", "is not between 0 and the total")
 	}
 	if len(d.errs) == before {
 		if _, err := m.agrees(); err != nil {
-			d.fail(n, at, "%v", err)
+			d.failAt(n, at, "%v", err)
 		}
 		if m.MLA == nil {
 			m.HeadDim = m.headDim()
@@ -191,36 +191,36 @@ func checkPower(d *decoder, n *yaml.Node, p *Power) {
 	}
 	oneOf(d, n, at+".sector", p.Sector, "industrial", "commercial", "all")
 	if len(p.Prices) == 0 {
-		d.fail(n, at, "has no prices")
+		d.failAt(n, at, "has no prices")
 	}
 	for i, x := range p.Prices {
 		path := fmt.Sprintf("%s.prices[%d]", at, i)
 		between(d, n, path, "a price (USD/kWh)", x.Price, leastPower, mostPower)
 		if x.From.IsZero() || x.To.IsZero() || x.To.Before(x.From.Time) {
-			d.fail(n, path, "needs a period: from a day to a day that is not before it")
+			d.failAt(n, path, "needs a period: from a day to a day that is not before it")
 		}
 	}
 }
 
 func checkOffer(d *decoder, n *yaml.Node, at string, o *offerEntry) {
 	if o.Provider == "" || o.Accelerator == "" || o.Date.IsZero() {
-		d.fail(n, at, "needs provider, accelerator and date")
+		d.failAt(n, at, "needs provider, accelerator and date")
 	}
 	if len(o.Prices)+len(o.InstancePrices) == 0 {
-		d.fail(n, at, "has no prices; write prices: {on_demand: 2.49 USD/h} per accelerator or instance_prices with count")
+		d.failAt(n, at, "has no prices; write prices: {on_demand: 2.49 USD/h} per accelerator or instance_prices with count")
 	}
 	if o.Count < 0 || o.Count > mostCount {
-		d.fail(n, at+".count", "%d accelerators in one machine is not possible", o.Count)
+		d.failAt(n, at+".count", "%d accelerators in one machine is not possible", o.Count)
 	}
 	if len(o.InstancePrices) > 0 && o.Count == 0 {
-		d.fail(n, at, "has instance_prices and no count of accelerators")
+		d.failAt(n, at, "has instance_prices and no count of accelerators")
 	}
 	for k, v := range o.Prices {
 		between(d, n, at+".prices."+string(k), "a price (USD per accelerator-hour)", v, leastOffer, mostOffer)
 	}
 	for k, v := range o.InstancePrices {
 		if _, both := o.Prices[k]; both {
-			d.fail(n, at+".instance_prices."+string(k), "is also given per accelerator")
+			d.failAt(n, at+".instance_prices."+string(k), "is also given per accelerator")
 		}
 		if o.Count > 0 {
 			between(d, n, at+".instance_prices."+string(k), "a price (USD per accelerator-hour)", v/float64(o.Count), leastOffer, mostOffer)
@@ -230,23 +230,23 @@ func checkOffer(d *decoder, n *yaml.Node, at string, o *offerEntry) {
 
 func checkPurchase(d *decoder, n *yaml.Node, at string, p *Purchase) {
 	if p.Accelerator == "" || p.Date.IsZero() {
-		d.fail(n, at, "needs accelerator and date")
+		d.failAt(n, at, "needs accelerator and date")
 	}
 	oneOf(d, n, at+".kind", p.Kind, purchaseKinds...)
 	if (p.Price > 0) == (p.Total > 0) {
-		d.fail(n, at, "needs either price (of one accelerator) or total (of a system with count)")
+		d.failAt(n, at, "needs either price (of one accelerator) or total (of a system with count)")
 		return
 	}
 	price := p.Price
 	if p.Total > 0 {
 		if p.Count < 1 || p.Count > mostCount {
-			d.fail(n, at+".count", "a total needs the number of accelerators in the system")
+			d.failAt(n, at+".count", "a total needs the number of accelerators in the system")
 			return
 		}
 		price = p.Total / float64(p.Count)
 	}
 	between(d, n, at, "a price (USD per accelerator)", price, leastPurchase, mostPurchase)
 	if (p.Low != 0 || p.High != 0) && !(p.Low > 0 && p.Low <= price && price <= p.High) {
-		d.fail(n, at, "low %g, price %g and high %g are not in order", p.Low, price, p.High)
+		d.failAt(n, at, "low %g, price %g and high %g are not in order", p.Low, price, p.High)
 	}
 }

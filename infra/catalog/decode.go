@@ -54,6 +54,18 @@ func (e Errors) Error() string {
 type decoder struct {
 	file string
 	errs Errors
+	// places are the keys of the fields that were read, by path, so that a
+	// fault found later is told where it stands.
+	places map[string]*yaml.Node
+}
+
+// failAt reports a fault of a field at its key; at n when the file does not
+// have the field.
+func (d *decoder) failAt(n *yaml.Node, path, format string, args ...any) {
+	if k, ok := d.places[path]; ok {
+		n = k
+	}
+	d.fail(n, path, format, args...)
 }
 
 func (d *decoder) fail(n *yaml.Node, path, format string, args ...any) {
@@ -223,6 +235,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 			d.fail(k, join(path, k.Value), "unknown key%s", suggest(k.Value, known))
 			return
 		}
+		d.places[join(path, k.Value)] = k
 		d.decode(value, v.FieldByIndex(f.index), join(path, k.Value), f.unit)
 	})
 	if p := v.FieldByName("Provenance"); p.IsValid() {
@@ -259,6 +272,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path, unitName string) 
 			d.fail(k, join(path, k.Value), "unknown key%s", hint)
 			return
 		}
+		d.places[join(path, k.Value)] = k
 		e := reflect.New(v.Type().Elem()).Elem()
 		d.decode(value, e, join(path, k.Value), unitName)
 		m.SetMapIndex(reflect.ValueOf(k.Value).Convert(v.Type().Key()), e)
@@ -328,6 +342,9 @@ func (d *decoder) plain(n *yaml.Node, v reflect.Value, path, unitName string) {
 			bad()
 			return
 		}
+		// Multiplying by a unit's scale and dividing again leaves dust in the
+		// last digit; nobody writes more than 15.
+		x, _ = strconv.ParseFloat(strconv.FormatFloat(x, 'g', 15, 64), 64)
 		v.SetFloat(x)
 	case v.Kind() == reflect.String:
 		v.SetString(text)
