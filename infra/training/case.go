@@ -250,7 +250,8 @@ func parseCase(row func(string) string, look *Lookup) (Case, error) {
 		return c, fmt.Errorf("column quantity: %q is not one of %s", q, strings.Join([]string{QuantityStepTime, QuantityActivation, QuantityTokens, QuantityHardware, QuantityModel, QuantityHours, QuantityRatio}, ", "))
 	}
 	if c.Stack == "" {
-		c.Stack = guessStack(*l, c.GPU.Generation)
+		c.Stack = guessStack(c.Shape, *l, c.GPU)
+		c.Guessed = true
 		if c.Quantity == QuantityHours || c.Quantity == QuantityRatio {
 			c.Stack = "blind"
 		}
@@ -269,10 +270,47 @@ func parseCase(row func(string) string, look *Lookup) (Case, error) {
 	if known := l.TP * l.PP * l.DP; known > 0 && c.GPUs > 0 && known*max(1, l.CP) != c.GPUs {
 		return c, fmt.Errorf("tp %d x pp %d x dp %d x cp %d is not %d GPUs", l.TP, l.PP, l.DP, max(1, l.CP), c.GPUs)
 	}
+	if l.Recompute == RecomputeSelective {
+		// With fused attention there is no attention core left to recompute:
+		// selective then means every second product and what is element-wise.
+		if i, err := stackIndex(c.Stack); err == nil && stacks[i].Flash {
+			l.Recompute = RecomputeOp
+		}
+	}
+	if c.Quantity == QuantityHours {
+		c.published()
+	}
 	if c.Quantity != QuantityNodes && (l.SeqLen == 0 || l.GlobalBatch == 0) {
 		return c, errors.New("needs seq_len and global_batch")
 	}
 	return c, nil
+}
+
+// publishedRun is what a whole run was given, by model: tokens, and the batch and
+// length of its sequences. A file of cases need not repeat it.
+var publishedRun = map[string]struct {
+	tokens     float64
+	batch, seq int
+}{
+	"llama2-7b": {2e12, 1024, 4096}, "llama2-13b": {2e12, 1024, 4096}, "llama2-70b": {2e12, 1024, 4096},
+	"deepseek-v3": {14.8e12, 15360, 4096}, "gpt3-175b": {3e11, 1536, 2048}, "bloom-176b": {3.66e11, 2048, 2048},
+}
+
+// published fills in what a run's publication states and a row leaves out.
+func (c *Case) published() {
+	p, ok := publishedRun[c.Shape.Name]
+	if !ok {
+		return
+	}
+	if c.Tokens == 0 {
+		c.Tokens = p.tokens
+	}
+	if c.Layout.GlobalBatch == 0 {
+		c.Layout.GlobalBatch = p.batch
+	}
+	if c.Layout.SeqLen == 0 {
+		c.Layout.SeqLen = p.seq
+	}
 }
 
 // EmbeddedCases are the published measurements that Strata ships.

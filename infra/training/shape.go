@@ -13,19 +13,18 @@ import (
 
 // Shape is the architecture of a transformer, as far as it costs anything.
 type Shape struct {
-	Name            string
-	Layers, Hidden  int
-	FFN             int // inner width of a dense MLP
-	Heads, KVHeads  int
-	HeadDim         int
-	Vocab           int
-	Gated           bool // SwiGLU: three matrices instead of two, rotary positions
-	Tied            bool // the input embedding is also the output layer
-	Positions       int  // learned position embeddings; 0 means none
-	MoE             *MoE
-	MLA             *MLA
-	Source          string
-	AliasesForNames []string
+	Name           string
+	Layers, Hidden int
+	FFN            int // inner width of a dense MLP
+	Heads, KVHeads int
+	HeadDim        int
+	Vocab          int
+	Gated          bool // SwiGLU: three matrices instead of two, rotary positions
+	Tied           bool // the input embedding is also the output layer
+	Positions      int  // learned position embeddings; 0 means none
+	MoE            *MoE
+	MLA            *MLA
+	Source         string
 }
 
 // MoE describes layers whose MLP is a choice of experts.
@@ -36,7 +35,7 @@ type MoE struct {
 }
 
 // MLA describes DeepSeek's multi-head latent attention by its ranks and head
-// widths.
+// widths; Q is 0 where queries are not compressed.
 type MLA struct{ Q, KV, Rope, Nope, V int }
 
 // Validate refuses a shape that cannot be.
@@ -66,11 +65,14 @@ type matrix struct {
 
 func (s *Shape) attention() []matrix {
 	if a := s.MLA; a != nil {
-		return []matrix{
-			{s.Hidden, a.Q, 0}, {a.Q, s.Heads * (a.Nope + a.Rope), 1},
+		queries := []matrix{{s.Hidden, a.Q, 0}, {a.Q, s.Heads * (a.Nope + a.Rope), 1}}
+		if a.Q == 0 { // queries are not compressed
+			queries = []matrix{{s.Hidden, s.Heads * (a.Nope + a.Rope), 1}}
+		}
+		return append(queries, []matrix{
 			{s.Hidden, a.KV + a.Rope, 0}, {a.KV, s.Heads * (a.Nope + a.V), 1},
 			{s.Heads * a.V, s.Hidden, 2},
-		}
+		}...)
 	}
 	return []matrix{{s.Hidden, (s.Heads + 2*s.KVHeads) * s.HeadDim, 1}, {s.Heads * s.HeadDim, s.Hidden, 2}}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/stratahq/strata/infra/roofline"
 )
 
 // stacks are the kinds of software that the measured runs used. What each
@@ -22,11 +24,13 @@ var stacks = []struct {
 	// llm-foundry: PyTorch FSDP, flash attention, no dropout, norms in half
 	// precision; gradients are reduced in 32 bits.
 	{Stack{Name: "llm-foundry", Flash: true, Passes: 1.3, HideData: true, GradientBytes: 4, State: HalfGradients}, "llm-foundry"},
-	// torchtitan, eager, compiled and with asynchronous tensor parallelism.
+	// torchtitan on GPUs limited to 500 W: eager, compiled, and with asynchronous
+	// tensor parallelism.
 	{Stack{Name: "torchtitan-eager", Flash: true, Passes: 2.5, HideData: true, GradientBytes: 4, State: MixedAdam}, "torchtitan"},
 	{Stack{Name: "torchtitan-compile", Flash: true, Passes: 1, HideData: true, GradientBytes: 4, State: MixedAdam}, "torchtitan"},
 	{Stack{Name: "torchtitan-async", Flash: true, Passes: 1, HideForward: true, HideData: true, GradientBytes: 4, State: MixedAdam}, "torchtitan"},
-	{Stack{Name: "torchtitan-whitefiber", Flash: true, Passes: 1, HideData: true, GradientBytes: 4, State: MixedAdam}, "llm-foundry"},
+	// Compiled FSDP on GPUs at full power; it takes llm-foundry's loss.
+	{Stack{Name: "fsdp-compile", Flash: true, Passes: 1, HideData: true, GradientBytes: 4, State: MixedAdam}, "llm-foundry"},
 	// A whole run whose software is not known: good software of its time, and a
 	// loss that covers failures, restarts and evaluations as well.
 	// "blind-unfused" is the same before fused attention (Dao et al. arXiv
@@ -58,14 +62,23 @@ func stackIndex(name string) (int, error) {
 	return i, nil
 }
 
-// guessStack picks the software for a run that does not name it: Megatron where
-// there is tensor or pipeline parallelism on Ampere or Volta (with the overlaps
-// of 2022), asynchronous torchtitan on later GPUs, FSDP otherwise.
-func guessStack(l Layout, generation string) string {
-	if l.TP > 1 || l.PP > 1 {
-		if generation == "hopper" {
-			return "torchtitan-async"
-		}
+// guessStack picks the software for a run that does not name it: on Hopper,
+// torchtitan for GPUs that are limited to 500 W, and asynchronous tensor
+// parallelism or compiled FSDP for others; elsewhere Megatron (with the overlaps
+// of 2022) where there is tensor or pipeline parallelism. Old models without
+// gated MLPs that only share parameters ran on llm-foundry.
+func guessStack(s *Shape, l Layout, gpu *roofline.GPU) string {
+	split := l.TP > 1 || l.PP > 1
+	switch {
+	case gpu.Name == "h100-96" && split:
+		return "torchtitan-async"
+	case gpu.Name == "h100-96":
+		return "torchtitan-compile"
+	case gpu.Generation != "hopper" && split:
+		return "megatron-2022"
+	case s.Gated:
+		return "fsdp-compile"
+	case split:
 		return "megatron-2022"
 	}
 	return "llm-foundry"
