@@ -49,6 +49,8 @@ type Case struct {
 	Quantity           string
 	Measured           float64
 	Line               int
+	// Guessed says that the stack was not stated.
+	Guessed bool
 }
 
 // CaseError is a row that cannot be used, and why.
