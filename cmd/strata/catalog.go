@@ -215,11 +215,7 @@ func showCounts(w io.Writer, counts []catalog.Count) {
 func listAccelerators(w io.Writer, list []*catalog.Accelerator) {
 	g := newGrid(w, "name", ">bf16 TFLOP/s", ">fp8", ">fp4", ">GiB", ">GB/s", ">link GB/s", ">W", "released", "")
 	for _, a := range list {
-		half := a.Peak[catalog.BF16]
-		if half == 0 {
-			half = a.Peak[catalog.FP16]
-		}
-		g.row(a.Name, scaled(half, 1e12, 1), scaled(a.Peak[catalog.FP8], 1e12, 1), scaled(a.Peak[catalog.FP4], 1e12, 1),
+		g.row(a.Name, scaled(a.HalfPeak(), 1e12, 1), scaled(a.Peak[catalog.FP8], 1e12, 1), scaled(a.Peak[catalog.FP4], 1e12, 1),
 			scaled(a.Memory, 1<<30, 1), scaled(a.Bandwidth, 1e9, 0), scaled(a.Link.Bandwidth, 1e9, 1), scaled(a.TDP, 1, 0), a.Released.String(), mark(a.Provenance))
 	}
 	g.print()

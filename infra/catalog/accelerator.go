@@ -98,9 +98,12 @@ type Reported struct {
 	Where string            `yaml:"source" json:"source"`
 }
 
-// PeakOf is the dense peak of a number format in FLOP/s. FP16 stands for BF16
-// and the reverse where only one is given, except on devices whose entry lists
-// one of them alone because the other is missing; the error says what there is.
+// HalfPeak is the dense peak of 16-bit arithmetic in FLOP/s: of BF16, or of
+// FP16 where there is no BF16 (V100, T4).
+func (a *Accelerator) HalfPeak() float64 { return max(a.Peak[BF16], a.Peak[FP16]) }
+
+// PeakOf is the dense peak of a number format in FLOP/s. A format that the
+// accelerator does not have is an error, which says what there is.
 func (a *Accelerator) PeakOf(d DType) (float64, error) {
 	if v, ok := a.Peak[d]; ok {
 		return v, nil

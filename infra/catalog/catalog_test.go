@@ -148,8 +148,7 @@ func TestPeaksAreInOrder(t *testing.T) {
 		}
 		// FLOP per byte of memory traffic: 40 of a T4's fp32-era design to about
 		// 600; beyond that a digit is wrong.
-		half := max(a.Peak[FP16], a.Peak[BF16])
-		if i := half / a.Bandwidth; i < 30 || i > 700 {
+		if i := a.HalfPeak() / a.Bandwidth; i < 30 || i > 700 {
 			t.Errorf("%s: %.0f FLOP of fp16 per byte of memory bandwidth", a.Name, i)
 		}
 		if a.Link.Bandwidth > 0 && a.Link.Bandwidth > a.Bandwidth {
