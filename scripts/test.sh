@@ -66,22 +66,34 @@ build_others() {
 test_console() {
 	scripts/console.sh check
 	need_browser
-	STRATA_REQUIRE=1 go test -timeout 15m ./console/...
+	go test -timeout 15m ./console/...
 }
 
 test_sdks() {
 	local python
 	python=$(python_sdk)
 	node_sdk
-	STRATA_REQUIRE=1 STRATA_PYTHON=$python go test -timeout 15m ./sdktest/...
+	STRATA_PYTHON=$python go test -timeout 15m ./sdktest/...
 }
 
-test_docs() { STRATA_REQUIRE=1 go test -timeout 10m ./docs/...; }
+test_docs() { go test -timeout 10m ./docs/...; }
 
 need_command git git
 command -v go >/dev/null || die "Go is needed: see go.mod for the version, and go.dev/dl"
 
+# need_clients finds the package clients through which the tests of the local
+# engine fetch its files, as strata itself does.
+need_clients() {
+	need_node
+	need_command python3 python3
+	python3 -m pip --version >/dev/null 2>&1 || need_apt python3-pip
+}
+
 what=${1:-all}
+# Where everything is to be checked, a test that lacks something fails instead of
+# being skipped.
+case $what in all | e2e) export CI=true STRATA_REQUIRE=1 ;; esac
+
 case $what in
 quick)
 	step 'format' check_format
@@ -105,6 +117,7 @@ all)
 	step 'modules' check_modules
 	step 'vet' go vet ./...
 	step 'arrows of the house' go test .
+	need_clients
 	step 'unit tests' test_plain
 	step 'examples of the docs' test_docs
 	step 'official SDKs' test_sdks
