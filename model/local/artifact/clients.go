@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -40,7 +41,7 @@ func (s *ClientSource) Hint() string {
 // commands are the ways to start the client, in the order of trying.
 func (s *ClientSource) commands(dest string) [][]string {
 	if s.Kind == "npm" {
-		return [][]string{{"npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", dest, s.Spec}}
+		return [][]string{{"npm", "pack", "--loglevel", "error", "--ignore-scripts", "--pack-destination", dest, s.Spec}}
 	}
 	args := []string{"download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check",
 		"--no-input", "--progress-bar", "off", "--quiet", "--dest", dest, s.Spec}
@@ -95,11 +96,13 @@ func (s *ClientSource) Fetch(ctx context.Context, a *Artifact, dest, scratch, _ 
 func missingModule(err error) bool { return strings.Contains(err.Error(), "No module named pip") }
 
 func (s *ClientSource) run(ctx context.Context, program string, args []string, scratch, tmp string, progress func(int64)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = scratch
 	// The client's temporary files and its cache are put where their growth can
 	// be watched, and are removed with the scratch directory.
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "TMP="+tmp, "TEMP="+tmp, "npm_config_cache="+filepath.Join(tmp, "npm"),
+	cmd.Env = append(impatient(os.Environ()), "TMPDIR="+tmp, "TMP="+tmp, "TEMP="+tmp, "npm_config_cache="+filepath.Join(tmp, "npm"),
 		"npm_config_update_notifier=false", "npm_config_fund=false", "npm_config_audit=false", "PYTHONWARNINGS=ignore")
 	var errOut bytes.Buffer
 	cmd.Stderr = &errOut
@@ -112,17 +115,51 @@ func (s *ClientSource) run(ctx context.Context, program string, args []string, s
 	go func() { done <- cmd.Wait() }()
 	tick := time.NewTicker(150 * time.Millisecond)
 	defer tick.Stop()
+	var size int64
+	grown, stalled := time.Now(), false
 	for {
 		select {
 		case err := <-done:
 			if err == nil {
 				return nil
 			}
+			if stalled {
+				return fmt.Errorf("%s was stopped: no data for %v", filepath.Base(program), clientStall)
+			}
 			return fmt.Errorf("%s failed (%w): %s", filepath.Base(program), err, lastLine(errOut.String()))
 		case <-tick.C:
-			progress(treeSize(scratch))
+			now := treeSize(scratch)
+			if now != size {
+				size, grown = now, time.Now()
+			} else if time.Since(grown) > clientStall {
+				stalled = true
+				cancel()
+			}
+			progress(now)
 		}
 	}
+}
+
+// clientStall is how long a client may run without writing anything. It is
+// longer than stall, because a client also starts, resolves and unpacks.
+const clientStall = 90 * time.Second
+
+// impatient is an environment in which the clients give up early where there is
+// no network: npm waits 10 and then 60 seconds between its attempts otherwise,
+// and pip makes six. Whoever starts Strata next tries again. Settings that the
+// user made win.
+func impatient(env []string) []string {
+	settings := []string{"PIP_RETRIES=1", "npm_config_fetch_retries=1", "npm_config_fetch_retry_mintimeout=1000", "npm_config_fetch_retry_maxtimeout=2000"}
+	for _, set := range settings {
+		name, _, _ := strings.Cut(set, "=")
+		if !slices.ContainsFunc(env, func(v string) bool {
+			given, _, _ := strings.Cut(v, "=")
+			return strings.EqualFold(given, name)
+		}) {
+			env = append(env[:len(env):len(env)], set)
+		}
+	}
+	return env
 }
 
 // treeSize is the number of bytes under a directory that changes while it is
