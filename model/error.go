@@ -26,6 +26,7 @@ const (
 	CodeMediaType         = "unsupported_media_type"   // 415
 	CodeRateLimited       = "rate_limit_exceeded"      // 429
 	CodeCanceled          = "client_disconnected"      // 499
+	CodeStopping          = "server_stopping"          // 503: the server was stopped before the answer was complete
 	CodeInternal          = "internal_error"           // 500
 	CodeUpstreamStatus    = "upstream_error"           // 502: the upstream answered with an error
 	CodeUpstreamProtocol  = "upstream_protocol_error"  // 502: the upstream's reply is not valid

@@ -14,6 +14,7 @@ import (
 	"github.com/stratahq/strata/console"
 	"github.com/stratahq/strata/gateway"
 	"github.com/stratahq/strata/ledger"
+	"github.com/stratahq/strata/model"
 	"github.com/stratahq/strata/model/local"
 	"github.com/stratahq/strata/store"
 )
@@ -90,7 +91,8 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 	o.fill()
 	s := &Server{o: o, started: o.Now().UTC()}
 	s.stopping, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	s.base, s.cut = context.WithCancel(context.WithoutCancel(ctx))
+	base, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	s.base, s.cut = base, func() { cut(errStopping) }
 	defer func() {
 		if err != nil {
 			s.close()
@@ -196,6 +198,11 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	return errors.Join(err, s.Shutdown(context.WithoutCancel(ctx)))
 }
+
+// errStopping is the cause of a call that was cut off, and what its client is
+// told.
+var errStopping = &model.Error{Status: http.StatusServiceUnavailable, Code: model.CodeStopping, Retryable: true,
+	Message: "the server was stopped before the reply was complete; try again"}
 
 // Cut ends open replies at once. Their calls are settled as cancelled. It is for
 // an operator who does not want to wait for [Server.Shutdown].

@@ -182,9 +182,14 @@ func (c *call) drainFrom(context.Context) {
 	c.decide("meter", "drained", "the client left; the answer was read to its end so that its usage is known")
 }
 
-// cancelled is the error of a call whose client left.
+// cancelled is the error of a call whose client left, or that was cut off when
+// the server stopped: then the cause of its context says so.
 func (c *call) cancelled(cause *model.Error) *model.Error {
 	e := &model.Error{Status: 499, Code: model.CodeCanceled, Message: "the client closed the request", MayHaveBeenCharged: true}
+	var cut *model.Error
+	if errors.As(context.Cause(c.ctx), &cut) {
+		e.Status, e.Code, e.Message, e.Retryable, e.RetryAfter = cut.Status, cut.Code, cut.Message, cut.Retryable, cut.RetryAfter
+	}
 	if cause != nil {
 		e.Usage, e.Err = cause.Usage, cause
 	}
@@ -208,7 +213,9 @@ func (c *call) deliverEnd(yield func(model.Event, error) bool, ev *model.Event, 
 
 // fail settles a call that failed and reports the error.
 func (c *call) fail(yield func(model.Event, error) bool, e *model.Error) {
-	if e.Code != model.CodeCanceled && errors.Is(c.ctx.Err(), context.Canceled) && c.called {
+	var cut *model.Error
+	stopped := errors.As(context.Cause(c.ctx), &cut)
+	if (e.Code != model.CodeCanceled || stopped) && errors.Is(c.ctx.Err(), context.Canceled) && c.called {
 		e = c.cancelled(e)
 	}
 	c.settle(e)

@@ -79,7 +79,7 @@ func (c *call) outcome(failure *model.Error) {
 	}
 	row.Status, row.ErrorCode, row.ErrorText = failure.Status, failure.Code, failure.Message
 	switch {
-	case failure.Code == model.CodeCanceled:
+	case failure.Code == model.CodeCanceled, failure.Code == model.CodeStopping:
 		row.Outcome = ledger.OutcomeCanceled
 	case !c.called && failure.Status == 402:
 		row.Outcome = ledger.OutcomeRefused
