@@ -133,6 +133,11 @@ func (l *Ledger) flush(tx *store.Tx) error {
 		}
 	}
 	if len(b.rows) > 0 || len(b.corrections) > 0 {
+		begun, err := l.beginEpoch(tx, w)
+		if err != nil {
+			return err
+		}
+		begun()
 		if err := w.writeLink(tx, l.epoch); err != nil {
 			return err
 		}
@@ -240,18 +245,18 @@ func readHead(q store.Querier) (head [32]byte, err error) {
 	return head, nil
 }
 
-// beginEpoch starts this process's part of the chain.
-func (l *Ledger) beginEpoch(tx *store.Tx, w *writer) error {
-	var last int64
-	if err := tx.QueryRow("SELECT coalesce(max(id), 0) FROM epochs").Scan(&last); err != nil {
-		return err
+// beginEpoch records this process's part of the chain before its first row or
+// hold. A process that only reads leaves no trace, and the head stays as it was.
+// The caller calls begun once the record stands, so that a savepoint that is
+// rolled back leaves no epoch in memory that is not in the database.
+func (l *Ledger) beginEpoch(tx *store.Tx, w *writer) (begun func(), err error) {
+	if w.begun {
+		return func() {}, nil
 	}
 	started := l.now().UnixNano()
-	genesis := genesisOf(last+1, started, w.head)
-	if _, err := tx.Exec("INSERT INTO epochs (id, started, genesis) VALUES (?,?,?)", last+1, started, genesis[:]); err != nil {
-		return err
+	genesis := genesisOf(l.epoch, started, w.head)
+	if _, err := tx.Exec("INSERT INTO epochs (id, started, genesis) VALUES (?,?,?)", l.epoch, started, genesis[:]); err != nil {
+		return nil, err
 	}
-	l.epoch = last + 1
-	w.head = genesis
-	return nil
+	return func() { w.head, w.begun = genesis, true }, nil
 }

@@ -57,8 +57,9 @@
 // # The chain
 //
 // Each batch also writes one link: SHA-256 over the previous link, the hash of
-// each row in order, and the postings. A process begins an epoch, whose first
-// link continues from a genesis hash over the head before it. What can identify
+// each row in order, and the postings. The first row or hold of a process begins
+// an epoch, whose first link continues from a genesis hash over the head before
+// it; a process that only reads leaves the head as it was. What can identify
 // a customer (name, end user, tags, content) enters a row's hash only through a
 // commitment keyed with the customer's own key (HMAC-SHA-256). [Ledger.EraseCustomer]
 // destroys that key with the data: the rest still verifies. [Ledger.Verify]

@@ -171,6 +171,11 @@ func TestASettlementWhoseFsyncFailsCanBeRepeated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The first commit into an empty log syncs the log's head within the commit;
+	// the fault is meant for the fsync that comes after one.
+	if err := l.Settle(ctx, makeCall(at, "acme", 1)); err != nil {
+		t.Fatal(err)
+	}
 	c := makeCall(at, "acme", 9)
 	fs.FailSyncs.Store(1)
 	if err := l.Settle(ctx, c); !errors.Is(err, ErrUnavailable) || !errors.Is(err, store.ErrNotDurable) {
@@ -189,7 +194,7 @@ func TestASettlementWhoseFsyncFailsCanBeRepeated(t *testing.T) {
 	}
 	defer db2.Close()
 	s, err := Reader(db2, Options{}).Totals(ctx, Filter{})
-	if err != nil || s.Calls != 1 {
+	if err != nil || s.Calls != 2 {
 		t.Fatalf("after a power failure: %+v, %v", s, err)
 	}
 }

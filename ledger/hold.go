@@ -43,12 +43,13 @@ func (l *Ledger) Hold(ctx context.Context, h Hold) (warnings []Budget, err error
 		}
 	}
 	err = l.db.Write(ctx, false, func(tx *store.Tx) error {
-		if _, err := l.load(tx); err != nil {
+		w, err := l.load(tx)
+		if err != nil {
 			return err
 		}
 		warnings = nil
 		var there int64
-		err := tx.QueryRow("SELECT 1 FROM holds WHERE id = ? UNION ALL SELECT 2 FROM calls WHERE id = ?", id, id).Scan(&there)
+		err = tx.QueryRow("SELECT 1 FROM holds WHERE id = ? UNION ALL SELECT 2 FROM calls WHERE id = ?", id, id).Scan(&there)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 		case err != nil:
@@ -63,11 +64,18 @@ func (l *Ledger) Hold(ctx context.Context, h Hold) (warnings []Budget, err error
 			return err
 		}
 		warnings = warn
+		begun, err := l.beginEpoch(tx, w)
+		if err != nil {
+			return err
+		}
 		o := openHold{time: h.Time.UnixNano(), key: h.KeyID, customer: h.Customer, amount: h.Amount, known: h.Known, charged: admit, about: about}
 		if _, err := tx.Exec("INSERT INTO holds (id, epoch, body) VALUES (?, ?, ?)", id, l.epoch, o.pack()); err != nil {
 			return err
 		}
-		tx.OnRelease(func() { l.bud.hold(&o) })
+		tx.OnRelease(func() {
+			begun()
+			l.bud.hold(&o)
+		})
 		return nil
 	})
 	if err != nil {

@@ -39,7 +39,7 @@ type Ledger struct {
 	ackEarly bool
 }
 
-// New opens the ledger in db and begins an epoch. It resolves the holds that
+// New opens the ledger in db for a new epoch. It resolves the holds that
 // an earlier process left open, by the rule in the package comment. There must
 // be only one Ledger with writing access to a database at a time: the holder
 // of the data directory's lock.
@@ -50,11 +50,13 @@ func New(ctx context.Context, db *store.DB, o Options) (*Ledger, error) {
 		AfterRollback: l.forget,
 	})
 	err := db.WriteAlone(ctx, func(tx *store.Tx) error {
-		w, err := l.load(tx)
-		if err != nil {
+		var last int64
+		if err := tx.QueryRow("SELECT coalesce(max(id), 0) FROM epochs").Scan(&last); err != nil {
 			return err
 		}
-		return l.beginEpoch(tx, w)
+		l.epoch = last + 1
+		_, err := l.load(tx)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the ledger: %w", unavailable(err))
@@ -90,6 +92,7 @@ func (l *Ledger) TimeZone() *time.Location { return l.loc }
 type writer struct {
 	nextCall, nextCorrection, nextLink int64
 	head                               [32]byte
+	begun                              bool // this process's epoch is recorded
 	names                              map[string]int64
 	tenants                            map[string]*tenant
 	accounts                           map[account]int64
@@ -126,6 +129,9 @@ func (l *Ledger) load(tx *store.Tx) (*writer, error) {
 		return nil, err
 	}
 	w.head = head
+	if err := tx.QueryRow("SELECT EXISTS (SELECT 1 FROM epochs WHERE id = ?)", l.epoch).Scan(&w.begun); err != nil {
+		return nil, err
+	}
 	if err := l.bud.load(tx); err != nil {
 		return nil, err
 	}

@@ -239,6 +239,25 @@ func TestErasingACustomerKeepsTheRestVerifiable(t *testing.T) {
 	f.verify()
 }
 
+func TestReadingLeavesTheHead(t *testing.T) {
+	f := books(t)
+	f.reopen() // resolves the open hold
+	head := f.verify().Head
+	for range 3 {
+		f.reopen()
+		if _, err := f.Totals(ctx, Filter{}); err != nil {
+			t.Fatal(err)
+		}
+		if v := f.verify(); v.Head != head {
+			t.Fatal("a process that wrote nothing moved the head")
+		}
+	}
+	f.settle(f.call("acme", 3))
+	if f.verify().Head == head {
+		t.Error("a new call did not move the head")
+	}
+}
+
 func TestSamplesStandBesideTheBooks(t *testing.T) {
 	f := newFixture(t)
 	real := f.settle(f.call("acme", 100))
