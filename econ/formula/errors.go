@@ -19,6 +19,14 @@ type Error struct {
 	Message string
 }
 
+// Where is "file:line", or just the file.
+func (e *Error) Where() string {
+	if e.Line == 0 {
+		return e.File
+	}
+	return fmt.Sprintf("%s:%d", e.File, e.Line)
+}
+
 // Error is "file:line:column: path: message".
 func (e *Error) Error() string {
 	s := e.File

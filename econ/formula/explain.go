@@ -123,3 +123,12 @@ func write(n *node, outer int, name func(*node) string) string {
 	}
 	return parens(write(n.args[0], left, name)+" "+op+" "+write(n.args[1], right, name), p)
 }
+
+// Round rounds to a number of significant digits.
+func Round(v float64, digits int) float64 {
+	r, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', digits, 64), 64)
+	if err != nil {
+		return v
+	}
+	return r
+}
