@@ -33,8 +33,10 @@ const (
 	QuantityHardware   = "hardware_tflops_per_gpu" // TFLOP/s per GPU, recomputation counted
 	QuantityModel      = "model_tflops_per_gpu"    // TFLOP/s per GPU, recomputation not counted
 	QuantityHours      = "gpu_hours"
-	QuantityRatio      = "time_ratio" // time on gpus over time on tokens-column GPUs
-	QuantityNodes      = "nodes"      // of eight GPUs
+	QuantityRatio      = "time_ratio"      // time on gpus over time on tokens-column GPUs
+	QuantityNodes      = "nodes"           // of eight GPUs
+	QuantityCost       = "cost_per_day"    // USD, of the service's nodes
+	QuantityRevenue    = "revenue_per_day" // USD, if all tokens were billed
 )
 
 // Case is one measured run.
@@ -246,7 +248,7 @@ func parseCase(row func(string) string, look *Lookup) (Case, error) {
 		c.Quantity = QuantityHardware
 	case "model_tflops_per_gpu", "mfu_tflops":
 		c.Quantity = QuantityModel
-	case "gpu_hours", "time_ratio", "nodes":
+	case QuantityHours, QuantityRatio, QuantityNodes, QuantityCost, QuantityRevenue:
 		c.Quantity = q
 	default:
 		return c, fmt.Errorf("column quantity: %q is not one of %s", q, strings.Join([]string{QuantityStepTime, QuantityActivation, QuantityTokens, QuantityHardware, QuantityModel, QuantityHours, QuantityRatio}, ", "))
@@ -257,6 +259,10 @@ func parseCase(row func(string) string, look *Lookup) (Case, error) {
 		if c.Quantity == QuantityHours || c.Quantity == QuantityRatio {
 			c.Stack = "blind"
 		}
+		switch c.Quantity {
+		case QuantityNodes, QuantityCost, QuantityRevenue:
+			c.Stack = "service"
+		}
 	}
 	if c.Stack != "service" {
 		if _, err := stackIndex(c.Stack); err != nil {
@@ -264,7 +270,7 @@ func parseCase(row func(string) string, look *Lookup) (Case, error) {
 		}
 	}
 	if c.Group == "" {
-		c.Group = map[string]string{QuantityStepTime: "step_time", QuantityActivation: "activation_memory", QuantityHours: "gpu_hours_blind", QuantityRatio: "scaling", QuantityNodes: "service"}[c.Quantity]
+		c.Group = map[string]string{QuantityStepTime: "step_time", QuantityActivation: "activation_memory", QuantityHours: "gpu_hours_blind", QuantityRatio: "scaling", QuantityNodes: "service", QuantityCost: "service", QuantityRevenue: "service"}[c.Quantity]
 		if c.Group == "" {
 			c.Group = "throughput"
 		}
@@ -282,7 +288,7 @@ func parseCase(row func(string) string, look *Lookup) (Case, error) {
 	if c.Quantity == QuantityHours {
 		c.published()
 	}
-	if c.Quantity != QuantityNodes && (l.SeqLen == 0 || l.GlobalBatch == 0) {
+	if c.Group != "service" && (l.SeqLen == 0 || l.GlobalBatch == 0) {
 		return c, errors.New("needs seq_len and global_batch")
 	}
 	return c, nil

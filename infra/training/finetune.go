@@ -27,6 +27,14 @@ var Methods = []Method{FullTuning, LoRA, QLoRA, DPO, Distillation}
 // doubly quantised scales (Dettmers et al. arXiv 2305.14314, 2023-05, section 3).
 const nf4Bytes = 4.127 / 8
 
+// adapterState is what adapters keep per parameter: 16-bit weights and gradients
+// and two 32-bit moments, without master weights, as the QLoRA paper trains them.
+var adapterState = State{Weight: 2, Gradient: 2, Optimizer: 8}
+
+// hostLink is the bandwidth to host memory in bytes/s, one direction: PCIe 4.0
+// with 16 lanes (aiconfigurator systems/a100_sxm.yaml, Apache-2.0).
+const hostLink = 32e9
+
 // Tuning is a fine-tuning job.
 type Tuning struct {
 	Method Method
@@ -54,9 +62,12 @@ type Tuned struct {
 	FLOP      float64
 	Memory    Memory // per GPU
 	Sharded   bool   // whether weights and state are divided over the GPUs
-	Hours     float64
-	GPUHours  float64
-	Cost      float64
+	// Paged says that the optimizer's moments live in host memory (QLoRA's paged
+	// optimizer), because they do not fit beside the rest.
+	Paged    bool
+	Hours    float64
+	GPUHours float64
+	Cost     float64
 }
 
 // ErrTuning is a fine-tuning job that cannot be.
@@ -84,7 +95,8 @@ func adapters(s *Shape, rank int) float64 {
 
 // Tune estimates a fine-tuning job. It divides weights and state over the GPUs
 // (FSDP) when they do not fit otherwise, recomputes all activations, and takes
-// one sequence at a time per GPU; a job that does not fit even so is refused with
+// one sequence at a time per GPU; QLoRA pages its optimizer to the host before it
+// gives up. A job that does not fit even so is refused with
 // an [*ErrDoesNotFit].
 //
 // Arithmetic per token of a model with N active parameters: full 6N; LoRA 4N,
@@ -131,6 +143,7 @@ func (c *Constants) Tune(t Tuning) (Tuned, error) {
 		perToken = base
 	case LoRA, QLoRA:
 		out.Trainable = adapters(t.Shape, t.Rank)
+		trained = adapterState
 		perToken = 2*forward + 6*out.Trainable*active/total
 		frozen = total * half
 		if t.Method == QLoRA {
@@ -178,8 +191,11 @@ func (c *Constants) Tune(t Tuning) (Tuned, error) {
 		return m
 	}
 	out.Memory = fit(1)
-	if out.Memory.Total() > t.GPU.Memory*usable {
+	if out.Memory.Total() > t.GPU.Memory*usable && ranks > 1 {
 		out.Memory, out.Sharded = fit(ranks), true
+	}
+	if t.Method == QLoRA && out.Memory.Total() > t.GPU.Memory*usable {
+		out.Memory.Optimizer, out.Paged = 0, true
 	}
 	if out.Memory.Total() > t.GPU.Memory*usable {
 		return out, &ErrDoesNotFit{Layout: l, Memory: out.Memory, GPU: t.GPU.Name, Have: t.GPU.Memory}
@@ -205,6 +221,11 @@ func (c *Constants) Tune(t Tuning) (Tuned, error) {
 		// Three passes read four bits and write and read sixteen, per micro-batch.
 		passes := 3 * tokens / (float64(l.MicroBatch) * float64(l.SeqLen)) / ranks
 		seconds += d.Stream(total*(nf4Bytes+2*half), 1) * passes
+	}
+	if out.Paged {
+		// Every step brings both moments in and takes them back.
+		steps := tokens / sequences / float64(t.SeqLen) / float64(t.Batch)
+		seconds += 2 * out.Trainable * trained.Optimizer / hostLink * steps
 	}
 	out.Hours = seconds / 3600
 	out.GPUHours = out.Hours * ranks

@@ -11,9 +11,15 @@ import (
 // Predict says what a case should have measured. It is given the case's
 // configuration and never its measurement.
 func (c *Constants) Predict(k *Case) (float64, Layout, error) {
-	if k.Quantity == QuantityNodes {
+	switch k.Quantity {
+	case QuantityNodes:
 		v, err := c.ServiceNodes(k.Shape, k.GPU, DeepSeekDay)
 		return v, Layout{}, err
+	case QuantityCost:
+		v, err := c.ServiceNodes(k.Shape, k.GPU, DeepSeekDay)
+		return DeepSeekDay.Cost(v), Layout{}, err
+	case QuantityRevenue:
+		return DeepSeekDay.Revenue(), Layout{}, nil
 	}
 	st, err := c.Stack(k.Stack)
 	if err != nil {

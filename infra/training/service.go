@@ -16,11 +16,22 @@ type ServiceDay struct {
 	TokensPerUser, Context float64
 	// PrefillGroup and DecodeGroup are the GPUs over which experts are spread.
 	PrefillGroup, DecodeGroup int
+	// Lease is USD per GPU-hour; the prices are USD per million tokens.
+	Lease, PriceCached, PriceInput, PriceOutput float64
 }
+
+// Revenue is what the day's tokens would bring if all were billed, in USD.
+func (d ServiceDay) Revenue() float64 {
+	return (d.CachedTokens*d.PriceCached + (d.InputTokens-d.CachedTokens)*d.PriceInput + d.OutputTokens*d.PriceOutput) / 1e6
+}
+
+// Cost is the lease of nodes of eight GPUs for the day, in USD.
+func (d ServiceDay) Cost(nodes float64) float64 { return nodes * 8 * 24 * d.Lease }
 
 // DeepSeekDay is 27 to 28 February 2025 as its operators published it
 // (deepseek-ai/open-infra-index, day 6, CC0); the speed is the middle of 20 to 22.
-var DeepSeekDay = ServiceDay{InputTokens: 608e9, CachedTokens: 342e9, OutputTokens: 168e9, TokensPerUser: 21, Context: 4989, PrefillGroup: 32, DecodeGroup: 144}
+var DeepSeekDay = ServiceDay{InputTokens: 608e9, CachedTokens: 342e9, OutputTokens: 168e9, TokensPerUser: 21, Context: 4989, PrefillGroup: 32, DecodeGroup: 144,
+	Lease: 2, PriceCached: 0.14, PriceInput: 0.55, PriceOutput: 2.19}
 
 // ServiceNodes is the mean number of eight-GPU nodes that serve a day's tokens
 // of a mixture-of-experts model with latent attention: prefill by arithmetic and

@@ -85,7 +85,7 @@ var summaryKeys = map[string]string{"step_time": "step_time", "activation_memory
 // SummaryGroups is the order of the groups in a table.
 var SummaryGroups = []string{"step_time", "activation_memory", "throughput", "gpu_hours", "scaling", "service"}
 
-var units = map[string]string{QuantityStepTime: "s", QuantityActivation: "GiB", QuantityTokens: "tokens/s", QuantityHardware: "TFLOP/s", QuantityModel: "TFLOP/s", QuantityHours: "h", QuantityRatio: "1", QuantityNodes: "1"}
+var units = map[string]string{QuantityStepTime: "s", QuantityActivation: "GiB", QuantityTokens: "tokens/s", QuantityHardware: "TFLOP/s", QuantityModel: "TFLOP/s", QuantityHours: "h", QuantityRatio: "1", QuantityNodes: "1", QuantityCost: "USD", QuantityRevenue: "USD"}
 
 // validation is everything that predictions need, computed once: the constants
 // from all measurements and, for each model, from all others' measurements.
@@ -145,6 +145,9 @@ var validated = sync.OnceValues(func() (*validation, error) {
 		p, _, err := c.Predict(k)
 		if err != nil {
 			continue
+		}
+		if k.Quantity == QuantityCost || k.Quantity == QuantityRevenue {
+			continue // the error of the nodes once more, and arithmetic
 		}
 		v.residuals = append(v.residuals, residual{class(k), k.Group, k.Shape.Name, math.Log(k.Measured / p)})
 	}
@@ -242,7 +245,7 @@ func (v *validation) interval(class, group, model string) float64 {
 // run. Both are assumptions. Memory depends on neither, and step times by
 // pipelines on one software only.
 func (v *validation) unknown(k *Case) float64 {
-	if k.Quantity == QuantityActivation {
+	if k.Quantity == QuantityActivation || k.Stack == "service" {
 		return 0
 	}
 	u := 0.0
@@ -307,10 +310,14 @@ func Validate(cases []Case, bad []*CaseError) (*Report, error) {
 			rep.Skipped = append(rep.Skipped, Skipped{k.Name, k.Line, err.Error()})
 			continue
 		}
-		w := math.Exp(math.Hypot(v.interval(class(k), k.Group, k.Shape.Name), v.unknown(k)))
+		half := math.Hypot(v.interval(class(k), k.Group, k.Shape.Name), v.unknown(k))
+		if k.Quantity == QuantityRevenue {
+			half = least // tokens times prices: nothing is modelled
+		}
+		w := math.Exp(half)
 		r := Result{Name: k.Name, Group: k.Group, Quantity: k.Quantity, Unit: units[k.Quantity], Measured: k.Measured, Predicted: p,
 			P10: p / w, P90: p * w, Error: p/k.Measured - 1, Model: k.Shape.Name, GPU: k.GPU.Name, GPUs: k.GPUs, Stack: k.Stack}
-		if k.Quantity != QuantityNodes {
+		if k.Stack != "service" {
 			r.Layout = l.String()
 		}
 		r.Covered = k.Measured >= r.P10 && k.Measured <= r.P90
