@@ -75,7 +75,13 @@ func (q *Quantity) WithNumbers(values func(*Quantity) float64) string {
 	})
 }
 
-var precedence = map[string]int{"or": 1, "and": 2, "<": 4, "<=": 4, ">": 4, ">=": 4, "==": 4, "!=": 4, "+": 5, "-": 5, "*": 6, "/": 6, "^": 8}
+// precedence of the operators, in steps of two: the right side of one that groups
+// to the left stands one higher.
+var precedence = map[string]int{"or": 2, "and": 4, "<": 8, "<=": 8, ">": 8, ">=": 8, "==": 8, "!=": 8, "+": 10, "-": 10, "*": 12, "/": 12, "^": 16}
+
+// product is the precedence in which a value with a unit needs parentheses: one
+// that divides would read as a further division.
+const product = 12
 
 // write writes a formula; outer is the precedence of what stands around it.
 func write(n *node, outer int, name func(*node) string) string {
@@ -88,13 +94,12 @@ func write(n *node, outer int, name func(*node) string) string {
 	switch n.kind {
 	case nameNode:
 		s := name(n)
-		// A value with a unit that divides would read as a further division.
-		if outer >= 6 && strings.ContainsAny(s, "/ ") {
+		if outer >= product && strings.ContainsAny(s, "/ ") {
 			return "(" + s + ")"
 		}
 		return s
 	case numberNode:
-		if outer >= 6 && strings.ContainsAny(n.text, "/ ") {
+		if outer >= product && strings.ContainsAny(n.text, "/ ") {
 			return "(" + n.text + ")"
 		}
 		return n.text
@@ -102,9 +107,9 @@ func write(n *node, outer int, name func(*node) string) string {
 		return strconv.Quote(n.text)
 	case unaryNode:
 		if n.text == "not" {
-			return parens("not "+write(n.args[0], 3, name), 3)
+			return parens("not "+write(n.args[0], 6, name), 6)
 		}
-		return parens("-"+write(n.args[0], 7, name), 7)
+		return parens("-"+write(n.args[0], 14, name), 14)
 	case callNode:
 		args := make([]string, len(n.args))
 		for i, a := range n.args {

@@ -27,7 +27,7 @@ type Study struct {
 // depends on. The order is by name, so that a draw does not depend on what else
 // is asked.
 func (s *Study) uncertain() []string {
-	var names []string
+	names := []string{} // not nil, which would let every input vary
 	for name, d := range s.Dists {
 		if !d.Certain() {
 			names = append(names, name)
@@ -39,7 +39,7 @@ func (s *Study) uncertain() []string {
 
 // drivers are the uncertain inputs behind one output.
 func (s *Study) drivers(output string) []string {
-	var names []string
+	names := []string{} // not nil, which would let every input vary
 	for _, q := range s.Graph.InputsOf(output) {
 		if d, ok := s.Dists[q.Name]; ok && !d.Certain() {
 			names = append(names, q.Name)

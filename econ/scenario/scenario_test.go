@@ -74,7 +74,7 @@ func TestReport(t *testing.T) {
 	if got := s.Like["train.v100_years"] / (3600 * year); math.Abs(got-3.15e23/125e12/3600/year) > 1e-9 {
 		t.Errorf("like for like, %g years of a V100", got)
 	}
-	if got := s.Like["infer.h100_margin"]; math.Abs(got-(1-1.99/756e12/3600*3.5e14/0.25/0.002)) > 1e-9 {
+	if got := s.Like["infer.h100_margin"]; math.Abs(got-(1-1.99/756.5e12/3600*3.5e14/0.25/0.002)) > 1e-9 {
 		t.Errorf("like for like, a margin of %g on H100", got)
 	}
 	if _, ok := s.Like["train.a100_years"]; ok {
