@@ -166,7 +166,11 @@ func verifyCopy(ctx context.Context, dir string) (v admin.Verification, err erro
 	if err != nil {
 		return v, err
 	}
-	return admin.Verification{OK: got.OK, Calls: got.Calls, Postings: got.Postings, PostingsSum: got.PostingsSum, Head: got.Head, OpenHolds: got.OpenHolds, Errors: got.Errors}, nil
+	faults := got.Errors
+	if faults == nil {
+		faults = []string{} // a list also in JSON, as "ledger verify" has it
+	}
+	return admin.Verification{OK: got.OK, Calls: got.Calls, Postings: got.Postings, PostingsSum: got.PostingsSum, Head: got.Head, OpenHolds: got.OpenHolds, Errors: faults}, nil
 }
 
 // copyFile copies src to the new file dst and waits until it is on the disk.

@@ -81,8 +81,8 @@ func budgetSetCommand() *cobra.Command {
 					return err
 				}
 				return p.report(b, func(w io.Writer) {
-					fmt.Fprintf(w, "Budget %s: %s may spend %s per %s (%s). Spent %s, held %s, left %s.\n", b.ID, plain(budgetOf(&b)),
-						dollars(b.LimitUSD), b.Period, b.Mode, dollars(b.SpentUSD), dollars(b.HeldUSD), dollars(b.RemainingUSD))
+					fmt.Fprintf(w, "Budget %s: %s may spend %s %s (%s). Spent %s, held %s, left %s.\n", b.ID, plain(budgetOf(&b)),
+						dollars(b.LimitUSD), perPeriod(b.Period), b.Mode, dollars(b.SpentUSD), dollars(b.HeldUSD), dollars(b.RemainingUSD))
 				})
 			})
 		},
@@ -174,4 +174,12 @@ func budgetDeleteCommand() *cobra.Command {
 	}
 	outputFlags(c)
 	return c
+}
+
+// perPeriod says in a sentence what a limit holds for.
+func perPeriod(period string) string {
+	if period == "total" {
+		return "in total"
+	}
+	return "per " + period
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stratahq/strata/admin"
 	"github.com/stratahq/strata/admin/client"
+	"github.com/stratahq/strata/ledger"
 	"github.com/stratahq/strata/model"
 	"github.com/stratahq/strata/money"
 )
@@ -153,7 +154,7 @@ func followCalls(ctx context.Context, c *client.Client, p *printer, q url.Values
 		return p.report(call, func(w io.Writer) {
 			d := call.DurationMs
 			fmt.Fprintf(w, "%s  %s  %s  %s  %s  %s  %s\n", localTime(call.Time, zone), plain(or(call.Customer, "-")), plain(or(call.Model, "-")),
-				strings.TrimSpace(call.Outcome+" "+call.ErrorCode), tokens(call.Usage, call.Estimated), maybeDollars(call.CostUSD), millis(&d))
+				strings.TrimSpace(call.Outcome+" "+call.ErrorCode), callTokens(call), maybeDollars(call.CostUSD), millis(&d))
 		})
 	})
 	if errors.Is(err, context.Canceled) {
@@ -172,6 +173,18 @@ func filtered(q url.Values) bool {
 	return false
 }
 
+// refused is the outcome of a call that was not sent, and so used nothing.
+const refused = string(ledger.OutcomeRefused)
+
+// callTokens draws the tokens of one call. A refused call used none, which is
+// something else than a call whose usage nobody knows.
+func callTokens(c *admin.Call) string {
+	if c.Usage == nil && c.Outcome == refused {
+		return "-"
+	}
+	return tokens(c.Usage, c.Estimated)
+}
+
 func printCalls(w io.Writer, calls []admin.Call, totals *admin.Spend, zone *time.Location) {
 	g := newGrid(w, "Time", "Customer", "Feature", "Model", "Outcome", ">Tokens", ">Cost", ">Charge", ">First token", ">Duration", "ID")
 	for i := range calls {
@@ -185,7 +198,7 @@ func printCalls(w io.Writer, calls []admin.Call, totals *admin.Spend, zone *time
 		}
 		d := c.DurationMs
 		g.row(localTime(c.Time, zone), or(c.Customer, "-"), or(c.Feature, "-"), or(c.Model, "-"), outcome,
-			tokens(c.Usage, c.Estimated), maybeDollars(c.CostUSD), maybeDollars(c.ChargeUSD), firstToken(c), millis(&d), c.ID)
+			callTokens(c), maybeDollars(c.CostUSD), maybeDollars(c.ChargeUSD), firstToken(c), millis(&d), c.ID)
 	}
 	g.print()
 	if totals == nil || totals.Calls <= int64(len(calls)) {
@@ -250,7 +263,11 @@ func printReceipt(w io.Writer, d *admin.CallDetail, zone *time.Location) {
 		field("Per token", millis(d.TPOTMs))
 	}
 	field("Duration", millis(&d.DurationMs))
-	field("Usage", usageList(d.Usage, d.EstimatedBuckets))
+	if d.Usage == nil && d.Outcome == refused {
+		field("Usage", "none, since the call was not sent")
+	} else {
+		field("Usage", usageList(d.Usage, d.EstimatedBuckets))
+	}
 	field("Flags", strings.Join(d.Flags, ", "))
 	for _, dec := range d.Decisions {
 		field("Decision", strings.TrimSpace(dec.By+": "+dec.What+"  "+dec.Detail))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"slices"
@@ -67,7 +68,7 @@ The exit code is 1 when anything is broken.`,
 			d := &doctor{addr: addr, full: full, now: time.Now, env: os.Getenv}
 			d.data, d.config, err = place(cmd)
 			if err != nil {
-				d.add("configuration", checkBad, err.Error(), "name a file that exists with --config, or unset STRATA_CONFIG")
+				d.add("configuration", checkBad, err.Error(), configMend(cmd))
 			} else {
 				d.examine(cmd.Context())
 			}
@@ -144,7 +145,11 @@ func (d *doctor) configuration() {
 			d.add("configuration", checkBad, err.Error(), "correct "+d.config)
 			return
 		}
-		d.add("configuration", checkOK, d.config, "")
+		if err := checkMoney(d.config, f); err != nil {
+			d.add("configuration", checkBad, err.Error(), "correct "+d.config)
+		} else {
+			d.add("configuration", checkOK, d.config, "")
+		}
 	}
 	f.AddKnown(openai.Known(), d.env)
 	if d.addr == "" {
@@ -160,7 +165,14 @@ func (d *doctor) configuration() {
 	}
 	var names []string
 	for name, u := range f.Upstreams {
-		names = append(names, name+" (key from "+u.KeyFrom()+")")
+		switch from := u.KeyFrom(); from {
+		case "none":
+			names = append(names, name+" (no key)")
+		case "literal":
+			names = append(names, name+" (key in the file)")
+		default:
+			names = append(names, name+" (key from "+from+")")
+		}
 	}
 	slices.Sort(names)
 	if len(names) == 0 {
@@ -168,6 +180,28 @@ func (d *doctor) configuration() {
 		return
 	}
 	d.add("providers", checkOK, strings.Join(names, ", "), "")
+}
+
+// checkMoney reads the prices and tariffs that a configuration holds or names,
+// as the server does when it starts.
+func checkMoney(file string, f *config.File) error {
+	if _, err := ownPrices(price.Catalog(), file, f); err != nil {
+		return err
+	}
+	_, err := price.TariffsNode(file, &f.Tariffs)
+	return err
+}
+
+// configMend says what to do about a configuration that cannot be used: a file
+// that is not there is named anew, and one that is there is corrected.
+func configMend(cmd *cobra.Command) string {
+	file, _ := cmd.Flags().GetString("config")
+	if file != "" {
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return "name a file that exists with --config, or unset STRATA_CONFIG"
+		}
+	}
+	return "correct the file; docs/configuration.md lists what it may hold"
 }
 
 // dataDir checks that the directory can be written and is private, and that the

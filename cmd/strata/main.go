@@ -102,6 +102,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	// cobra would add this command while it executes, when nothing could make
+	// it refuse a shell that it does not know. It takes the output of now.
+	root.InitDefaultCompletionCmd()
+	if c, _, err := root.Find([]string{"completion"}); err == nil {
+		checkUsage(c)
+	}
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK

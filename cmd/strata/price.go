@@ -47,19 +47,28 @@ func priceBook(cmd *cobra.Command) (*price.Book, error) {
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
+	if book, err = ownPrices(book, file, f); err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return book, nil
+}
+
+// ownPrices lays the prices of a configuration, and of the files that it names,
+// over a book.
+func ownPrices(book *price.Book, file string, f *config.File) (*price.Book, error) {
 	for _, name := range f.PriceFiles {
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(filepath.Dir(file), name)
 		}
 		o, err := price.LoadOverrides(name)
 		if err != nil {
-			return nil, &exitError{exitUsage, err}
+			return nil, err
 		}
 		book = book.With(o)
 	}
 	o, err := price.OverridesNode(file, &f.Prices)
 	if err != nil {
-		return nil, &exitError{exitUsage, err}
+		return nil, err
 	}
 	return book.With(o), nil
 }

@@ -196,8 +196,16 @@ func (b *Book) History(provider, model string) []*Card {
 // provider, as in a file of overrides, holds for every provider. A name that is
 // not in the book is looked for under its aliases: without a date or "-latest"
 // at its end, without a region; and, when no provider is named, at its maker
-// before its resellers. At last comes a provider's card for any model.
+// before its resellers. At last comes a provider's card for any model. A model
+// "provider/model" is that provider's before it is a reseller's model of that
+// whole name: "anthropic/m" is Anthropic's m, also where others sell an
+// "anthropic/m".
 func (b *Book) Find(provider, model string, at time.Time) (*Card, bool) {
+	if p, rest, ok := strings.Cut(model, "/"); ok && provider == "" && b.knows(p) {
+		if c := b.named(append(providerNames(p), ""), p, rest, at); c != nil {
+			return c, true
+		}
+	}
 	providers := append(providerNames(provider), "")
 	if c := b.named(providers, provider, model, at); c != nil {
 		return c, true

@@ -374,3 +374,31 @@ func BenchmarkOpenCatalog(b *testing.B) {
 		}
 	}
 }
+
+// A model named with its provider is that provider's, although a reseller's
+// whole name for it ("perplexity" sells "anthropic/claude-sonnet-4-5") is the
+// same.
+func TestFindPrefersTheNamedProviderToResellers(t *testing.T) {
+	b := Catalog()
+	for _, tc := range []struct{ name, provider, model string }{
+		{"anthropic/claude-sonnet-4-5", "anthropic", "claude-sonnet-4-5"},
+		{"openai/gpt-4o", "openai", "gpt-4o"},
+		{"perplexity/anthropic/claude-sonnet-4-5", "perplexity", "anthropic/claude-sonnet-4-5"},
+		{"claude-sonnet-4-5", "anthropic", "claude-sonnet-4-5"},
+	} {
+		c, ok := b.Find("", tc.name, time.Time{})
+		if !ok || c.Provider != tc.provider || c.Model != tc.model {
+			t.Errorf("%s is taken for %v", tc.name, c)
+		}
+	}
+	// A price of one's own is above the catalog, with a provider or without.
+	for _, own := range []string{"openai/gpt-4o: {input: 9 USD/Mtok}", "gpt-4o: {input: 9 USD/Mtok}"} {
+		o, err := ParseOverrides("own.yaml", []byte(own))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, ok := b.With(o).Find("", "openai/gpt-4o", time.Time{}); !ok || !strings.HasPrefix(c.Version, "override/") {
+			t.Errorf("with %q, openai/gpt-4o is taken for %v", own, c)
+		}
+	}
+}
