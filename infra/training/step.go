@@ -85,7 +85,8 @@ func (c layerCost) recompute(mode Recompute, flash bool) float64 {
 		}
 		return c.attnF
 	case RecomputeOp:
-		return c.gemmF/2 + c.elemF
+		// Sums over tensor ranks are kept, gathers are not.
+		return c.gemmF/2 + c.elemF + c.commF/2
 	}
 	return 0
 }
@@ -339,6 +340,11 @@ func StepTime(d roofline.Device, s *Shape, l Layout, st Stack) (Times, error) {
 	p := float64(l.PP)
 	pace := stage + head
 	mean := stage + head/p
+	if s.Layers%l.PP != 0 {
+		// Stages that cannot be equal are cut so that the last one, which has the
+		// output layer, gets fewer layers.
+		pace = mean
+	}
 	out.Bubble = (p - 1) / float64(l.Interleave) * mean
 	if l.PP > 1 {
 		// Tensor ranks send a part each, and gather it on the other side.
