@@ -56,3 +56,48 @@ func BenchmarkPlanSlider(b *testing.B) {
 		r.Eval(in, out)
 	}
 }
+
+// BenchmarkPlanMonths computes 10,000 draws of sixty months of a company that
+// grows, loses customers and pays for its calls: what a five-year profit and loss
+// account asks of the evaluator. The goal is under a second.
+func BenchmarkPlanMonths(b *testing.B) {
+	s, err := scenario.Parse("pnl.yaml", []byte(`
+months: 60
+quantities:
+  start: 1000 to 2000 users
+  monthly_new: 200 to 800 users
+  churn: 2 to 6 %
+  growth: 1 to 4 %
+  price: 8 to 12 USD/user
+  tokens: 100K to 400K tokens/user
+  token_price: 0.2 to 0.8 USD/Mtok
+  decline: 1 to 4 %
+  staff: 20000 to 40000 USD
+  sales: 5 to 15 %
+  capex: 200000 to 400000 USD
+  adopted: "= 1 / (1 + exp(-(month - 24) / 6))"
+  factor: = carry(1, 1 + growth, 0)
+  users: "= carry(start, 1 - churn, monthly_new * factor)"
+  revenue: = users * price
+  premium: = revenue * adopted * 0.4
+  ai_cost: = users * adopted * tokens * token_price * carry(1, 1 - decline, 0)
+  wages: = staff * (1 - 0.3 * adopted)
+  selling: = (revenue + premium) * sales
+  profit: = revenue + premium - ai_cost - wages - selling
+  cash: = running(profit) - capex
+  low: = min(cash)
+  total: = sum(profit)
+  back: "= first_month(cash > 0, 999)"
+show: [low, total, back]
+`), scenario.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	study := s.Study()
+	study.Samples = 10000
+	for b.Loop() {
+		if _, err := study.Intervals(s.Show); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
