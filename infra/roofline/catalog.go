@@ -13,7 +13,7 @@ import (
 // another.
 func FromAccelerator(a *catalog.Accelerator) (*GPU, error) {
 	g := &GPU{Name: a.Name, Peak: map[string]float64{}, Memory: a.Memory, Bandwidth: a.Bandwidth,
-		Link: a.Link.Bandwidth, Domain: max(1, a.Link.Domain), Network: a.Network}
+		Link: a.Link.Bandwidth, Domain: max(1, a.Link.Domain), Network: a.Network, Host: a.HostLink}
 	for d, v := range a.Peak {
 		g.Peak[string(d)] = v
 	}

@@ -33,6 +33,9 @@ type GPU struct {
 	Domain int
 	// Network is the bandwidth between domains per GPU, one direction, bytes/s.
 	Network float64
+	// Host is the bandwidth to the host's memory, one direction, bytes/s; 0 means
+	// unknown, and nothing can be offloaded.
+	Host float64
 	// Generation picks the efficiency constants: "volta", "ampere", "hopper".
 	Generation string
 }
@@ -199,6 +202,18 @@ func (d Device) AllToAll(bytes float64, n, near int) float64 {
 		between = bytes*far/(d.GPU.Network*d.Eff.Network) + NetworkLatency
 	}
 	return math.Max(inside, between) + LinkLatency
+}
+
+// ToHost is the time to move bytes to or from the host's memory, in seconds, at
+// the share of the bus that a large copy reaches (80 %, like any stream).
+func (d Device) ToHost(bytes float64) float64 {
+	if bytes <= 0 {
+		return 0
+	}
+	if d.Host <= 0 {
+		return math.Inf(1)
+	}
+	return bytes / (d.Host * d.Eff.Memory)
 }
 
 // Send is the time to hand bytes to a GPU of another domain, in seconds.

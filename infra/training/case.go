@@ -366,7 +366,7 @@ var embeddedTables = sync.OnceValues(func() (tables, error) {
 	}
 	err = eachRow(gpusCSV, func(row func(string) string, num func(string) float64) {
 		g := &roofline.GPU{Name: row("name"), Peak: map[string]float64{}, Memory: num("memory"), Bandwidth: num("bandwidth"), SM: int(num("sm")),
-			Link: num("link"), Domain: int(num("domain")), Network: num("network"), Generation: row("generation")}
+			Link: num("link"), Domain: int(num("domain")), Network: num("network"), Host: num("host"), Generation: row("generation")}
 		for _, p := range []string{"fp16", "bf16", "fp8"} {
 			if v := num(p); v > 0 {
 				g.Peak[p] = v

@@ -39,6 +39,11 @@ type Layout struct {
 	SequenceParallel        bool
 	Shard                   Shard
 	Precision               string // of matrix products: fp16, bf16, fp8
+	// OffloadOptimizer keeps optimizer state in the host's memory and lets the
+	// host's processors make the step (ZeRO-Offload, Ren et al. arXiv 2101.06840,
+	// 2021-01); OffloadActivations moves kept activations there until the backward
+	// pass needs them.
+	OffloadOptimizer, OffloadActivations bool
 }
 
 // GPUs is how many the layout uses; expert parallelism runs over data ranks.
@@ -48,7 +53,14 @@ func (l Layout) GPUs() int { return l.TP * l.PP * l.DP * l.CP }
 func (l Layout) MicroBatches() int { return l.GlobalBatch / (l.DP * l.MicroBatch) }
 
 func (l Layout) String() string {
-	return fmt.Sprintf("tp%d pp%d dp%d cp%d ep%d v%d mb%d gb%d %s zero%d", l.TP, l.PP, l.DP, l.CP, l.EP, l.Interleave, l.MicroBatch, l.GlobalBatch, l.Recompute, l.Shard)
+	s := fmt.Sprintf("tp%d pp%d dp%d cp%d ep%d v%d mb%d gb%d %s zero%d", l.TP, l.PP, l.DP, l.CP, l.EP, l.Interleave, l.MicroBatch, l.GlobalBatch, l.Recompute, l.Shard)
+	if l.OffloadOptimizer {
+		s += " offload-optimizer"
+	}
+	if l.OffloadActivations {
+		s += " offload-activations"
+	}
+	return s
 }
 
 // withDefaults puts 1 where nothing was said.

@@ -167,6 +167,13 @@ func MemoryOf(s *Shape, l Layout, st Stack, state State) Memory {
 		Activations: Activations(s, l, st),
 	}
 	m.Working = reserve
+	if l.OffloadOptimizer {
+		m.Optimizer = 0
+	}
+	if l.OffloadActivations {
+		// Two layers are in flight.
+		m.Activations = math.Min(m.Activations, 2*LayerActivations(s, l, st))
+	}
 	layer := dense / math.Ceil(float64(s.Layers)/float64(l.PP))
 	if l.Shard == ShardParameters {
 		// The gathered layer and the next one, and a gradient of one.

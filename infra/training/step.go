@@ -46,6 +46,8 @@ type Times struct {
 	// Tensor, expert and context messages that show; FSDP gathers that show.
 	TensorComm, ExpertComm, ContextComm, ShardComm float64
 	Bubble, PipelineComm, DataComm, Optimizer      float64
+	// Offload is what copies to and from the host show.
+	Offload float64
 }
 
 // optimizerBytes is the traffic of one Adam step per parameter: Adam itself
@@ -57,6 +59,10 @@ const optimizerBytes = 54
 // lossBytes is the traffic of the loss per logit beside the product itself:
 // cast to 32 bits, the maximum, the sum, and the gradient.
 const lossBytes = 24
+
+// hostAdam is the rate at which one GPU's share of its host makes optimizer
+// steps, in bytes/s of state: an eighth of about 200 GB/s of memory bandwidth.
+const hostAdam = 25e9
 
 // layerCost is one layer for one micro-batch on one GPU, in seconds.
 type layerCost struct {
@@ -273,6 +279,9 @@ func StepTime(d roofline.Device, s *Shape, l Layout, st Stack) (Times, error) {
 	if _, err := d.PeakOf(l.Precision); err != nil {
 		return Times{}, err
 	}
+	if (l.OffloadOptimizer || l.OffloadActivations) && d.Host <= 0 {
+		return Times{}, layoutf("nothing can be offloaded from %s: its bandwidth to the host is not known", d.Name)
+	}
 	dense := layer(d, s, l, st, false)
 	var mix []struct {
 		layerCost
@@ -311,6 +320,12 @@ func StepTime(d roofline.Device, s *Shape, l Layout, st Stack) (Times, error) {
 			f := d.Overlap(forward, gather)
 			b := d.Overlap(backward, regather+scatter)
 			out.ShardComm += c.n * m * (f - forward + b - backward)
+			forward, backward = f, b
+		}
+		if l.OffloadActivations {
+			copyOut := d.ToHost(LayerActivations(s, l, st))
+			f, b := d.Overlap(forward, copyOut), d.Overlap(backward, copyOut)
+			out.Offload += c.n * m * (f - forward + b - backward)
 			forward, backward = f, b
 		}
 		stage += c.n * (forward + backward)
@@ -376,14 +391,22 @@ func StepTime(d roofline.Device, s *Shape, l Layout, st Stack) (Times, error) {
 		}
 	}
 	mine := denseN + experts
+	offloaded := 0.0 // copies at the end of the step; those of layers are in its pace
 	if l.Shard >= ShardOptimizer {
 		mine = denseN/float64(ranks) + experts/float64(expertRanks)
 	}
 	out.Optimizer = d.Stream(mine*optimizerBytes, 20)
+	if l.OffloadOptimizer {
+		// Gradients go down, weights come back, and the host does Adam's 28 bytes.
+		move := d.ToHost(mine*st.GradientBytes) + d.ToHost(mine*half)
+		out.Offload += move
+		offloaded = move
+		out.Optimizer = mine * 28 / hostAdam
+	}
 	slow := math.Max(st.Slow, 1e-3)
 	if l.Recompute == RecomputeNone && st.Kept > 0 {
 		slow *= st.Kept
 	}
-	out.Step = (m*pace + out.Bubble + out.PipelineComm + out.DataComm + out.Optimizer) * slow
+	out.Step = (m*pace + out.Bubble + out.PipelineComm + out.DataComm + out.Optimizer + offloaded) * slow
 	return out, nil
 }

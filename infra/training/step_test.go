@@ -91,6 +91,38 @@ func TestFSDPGathersShowOnASlowNetwork(t *testing.T) {
 	}
 }
 
+func TestOffloadSavesMemoryAndCostsTime(t *testing.T) {
+	c, _ := Default()
+	st, _ := c.Stack("fsdp-compile")
+	s := shape(t, "llama2-13b")
+	d := c.Device(gpu(t, "a100-80"))
+	l := Layout{DP: 8, MicroBatch: 2, GlobalBatch: 16, SeqLen: 4096, Recompute: RecomputeNone, Shard: ShardParameters}.withDefaults()
+	plain, err := StepTime(d, s, l, st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := MemoryOf(s, l, st, st.State)
+	for name, change := range map[string]func(*Layout){
+		"optimizer":   func(l *Layout) { l.OffloadOptimizer = true },
+		"activations": func(l *Layout) { l.OffloadActivations = true },
+	} {
+		o := l
+		change(&o)
+		out, err := StepTime(d, s, o, st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.Step <= plain.Step || out.Offload <= 0 || MemoryOf(s, o, st, st.State).Total() >= held.Total() {
+			t.Errorf("%s on the host: step %.3f s instead of %.3f, offload %.3f s", name, out.Step, plain.Step, out.Offload)
+		}
+		bare := *d.GPU
+		bare.Host = 0
+		if _, err := StepTime(c.Device(&bare), s, o, st); !errors.Is(err, ErrLayout) || !strings.Contains(err.Error(), "bandwidth to the host") {
+			t.Errorf("%s without a host link: %v", name, err)
+		}
+	}
+}
+
 func TestFP8IsQuickerInProductsOnly(t *testing.T) {
 	l := Layout{DP: 8, MicroBatch: 2, GlobalBatch: 16, SeqLen: 8192, Recompute: RecomputeOp, Shard: ShardParameters, Precision: "bf16"}
 	half := step(t, "llama3-8b", "h100-80", "fsdp-compile", l)
