@@ -223,10 +223,16 @@ func (out *Reprice) count(line *RepriceLine, c *ledger.Call, k *ledger.Correctio
 	if c.CostKnown {
 		out.CostBefore = out.CostBefore.Add(c.Cost)
 		line.CostBefore = line.CostBefore.Add(c.Cost)
+	} else {
+		out.UnknownBefore++
+		line.UnknownBefore++
 	}
 	if afterKnown {
 		out.CostAfter = out.CostAfter.Add(after)
 		line.CostAfter = line.CostAfter.Add(after)
+	} else {
+		out.UnknownAfter++
+		line.UnknownAfter++
 	}
 }
 

@@ -278,6 +278,11 @@ func (d sampler) mishap(c *ledger.Call, u *model.Usage) {
 	case x < 0.016:
 		c.Outcome, c.Status, c.ErrorCode, c.ErrorText = ledger.OutcomeError, 504, model.CodeDeadline, "the upstream did not answer within 60 s"
 		c.Duration, c.TTFT, c.TPOT = time.Minute, 0, 0
+		// The provider had the prompt and may bill it: it is estimated, as the
+		// meter does for a call that was sent and not answered.
+		u.Count[model.Output], u.Count[model.Reasoning] = 0, 0
+		u.Estimated = u.Estimated.With(model.Input)
+		c.Usage = u
 	case x < 0.022:
 		c.Outcome, c.Status, c.ErrorCode, c.ErrorText = ledger.OutcomeRefused, 402, model.CodeBudgetExceeded, "the day budget of customer "+c.Customer+" is used up"
 		c.Upstream, c.Provider, c.ServedModel = "", "", ""

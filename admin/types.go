@@ -262,10 +262,13 @@ type Reprice struct {
 	NowKnown   int64 `json:"now_known"`
 	NowUnknown int64 `json:"now_unknown"`
 	// Kept are calls of models that the other book does not know: their amounts stay.
-	Kept       int64         `json:"kept"`
-	CostBefore money.Sum     `json:"cost_before_usd"`
-	CostAfter  money.Sum     `json:"cost_after_usd"`
-	ByModel    []RepriceLine `json:"by_model"`
+	Kept       int64     `json:"kept"`
+	CostBefore money.Sum `json:"cost_before_usd"`
+	CostAfter  money.Sum `json:"cost_after_usd"`
+	// UnknownBefore and UnknownAfter are the calls whose cost is in neither sum.
+	UnknownBefore int64         `json:"unknown_cost_before"`
+	UnknownAfter  int64         `json:"unknown_cost_after"`
+	ByModel       []RepriceLine `json:"by_model"`
 }
 
 // RepriceLine is the change for one model.
@@ -275,6 +278,9 @@ type RepriceLine struct {
 	Changed    int64     `json:"changed"`
 	CostBefore money.Sum `json:"cost_before_usd"`
 	CostAfter  money.Sum `json:"cost_after_usd"`
+	// UnknownBefore and UnknownAfter are the calls whose cost is in neither sum.
+	UnknownBefore int64 `json:"unknown_cost_before"`
+	UnknownAfter  int64 `json:"unknown_cost_after"`
 }
 
 // Session is GET /api/v1/session: who the browser is. POST takes {"key": "..."}

@@ -17,7 +17,6 @@ import (
 
 	"github.com/stratahq/strata/admin"
 	"github.com/stratahq/strata/admin/client"
-	"github.com/stratahq/strata/ledger"
 	"github.com/stratahq/strata/model"
 	"github.com/stratahq/strata/money"
 )
@@ -173,13 +172,14 @@ func filtered(q url.Values) bool {
 	return false
 }
 
-// refused is the outcome of a call that was not sent, and so used nothing.
-const refused = string(ledger.OutcomeRefused)
+// usedNothing says that a call is known to have consumed nothing: it was refused,
+// or failed before anything was used. Its cost is then known too, which tells it
+// from a call whose usage nobody knows.
+func usedNothing(c *admin.Call) bool { return c.Usage == nil && c.CostUSD != nil }
 
-// callTokens draws the tokens of one call. A refused call used none, which is
-// something else than a call whose usage nobody knows.
+// callTokens draws the tokens of one call.
 func callTokens(c *admin.Call) string {
-	if c.Usage == nil && c.Outcome == refused {
+	if usedNothing(c) {
 		return "-"
 	}
 	return tokens(c.Usage, c.Estimated)
@@ -263,8 +263,8 @@ func printReceipt(w io.Writer, d *admin.CallDetail, zone *time.Location) {
 		field("Per token", millis(d.TPOTMs))
 	}
 	field("Duration", millis(&d.DurationMs))
-	if d.Usage == nil && d.Outcome == refused {
-		field("Usage", "none, since the call was not sent")
+	if usedNothing(&d.Call) {
+		field("Usage", "none, nothing was consumed")
 	} else {
 		field("Usage", usageList(d.Usage, d.EstimatedBuckets))
 	}

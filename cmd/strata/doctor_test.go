@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/stratahq/strata/admin"
 )
 
 // The doctor refuses what "strata up" refuses, and tells what to correct.
@@ -44,15 +42,5 @@ func TestCompletionRefusesAnUnknownShell(t *testing.T) {
 	}
 	if code, out, _ := runStrata(t, "completion", "bash"); code != exitOK || !strings.Contains(out, "complete ") {
 		t.Errorf("exit %d", code)
-	}
-}
-
-// A refused call used no tokens; what a call used that was sent can be unknown.
-func TestCallTokensTellNothingFromUnknown(t *testing.T) {
-	if got := callTokens(&admin.Call{Outcome: "refused"}); got != "-" {
-		t.Errorf("refused: %q", got)
-	}
-	if got := callTokens(&admin.Call{Outcome: "error"}); got != unknown {
-		t.Errorf("error: %q", got)
 	}
 }

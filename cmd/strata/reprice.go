@@ -69,6 +69,19 @@ func runReprice(cmd *cobra.Command, _ []string) error {
 	})
 }
 
+// repriceCells are the cells of one row. Where no call has a known cost there is
+// no sum, which is not zero, and no difference to it.
+func repriceCells(name string, l admin.RepriceLine) []any {
+	before, after, difference := dollars(l.CostBefore), dollars(l.CostAfter), dollars(l.CostAfter.Sub(l.CostBefore))
+	if l.Calls > 0 && l.UnknownBefore == l.Calls {
+		before, difference = unknown, unknown
+	}
+	if l.Calls > 0 && l.UnknownAfter == l.Calls {
+		after, difference = unknown, unknown
+	}
+	return []any{name, count(l.Calls), count(l.Changed), before, after, difference}
+}
+
 func printReprice(w io.Writer, r *admin.Reprice) {
 	if r.Calls == 0 {
 		fmt.Fprintln(w, "No call to rate.")
@@ -77,14 +90,23 @@ func printReprice(w io.Writer, r *admin.Reprice) {
 	if len(r.ByModel) > 0 {
 		g := newGrid(w, "Model", ">Calls", ">Changed", ">Cost before", ">Cost after", ">Difference")
 		for _, l := range r.ByModel {
-			g.row(or(l.Model, "(none)"), count(l.Calls), count(l.Changed), dollars(l.CostBefore), dollars(l.CostAfter), dollars(l.CostAfter.Sub(l.CostBefore)))
+			g.row(repriceCells(or(l.Model, "(none)"), l)...)
 		}
-		g.footer("Total", count(r.Calls), count(r.Changed), dollars(r.CostBefore), dollars(r.CostAfter), dollars(r.CostAfter.Sub(r.CostBefore)))
+		g.footer(repriceCells("Total", admin.RepriceLine{
+			Calls: r.Calls, Changed: r.Changed, CostBefore: r.CostBefore, CostAfter: r.CostAfter,
+			UnknownBefore: r.UnknownBefore, UnknownAfter: r.UnknownAfter,
+		})...)
 		g.print()
 		fmt.Fprintln(w)
 	}
 	if r.NowKnown > 0 || r.NowUnknown > 0 {
 		fmt.Fprintf(w, "%s %s a cost that was unknown, %s lost one.\n", count(r.NowKnown), plural(int(r.NowKnown), "call gets", "calls get"), count(r.NowUnknown))
+	}
+	if r.Kept > 0 {
+		fmt.Fprintf(w, "%s as %s, since the book has no price of the model.\n", plural(int(r.Kept), "1 call stays", count(r.Kept)+" calls stay"), plural(int(r.Kept), "it is", "they are"))
+	}
+	if r.UnknownAfter > 0 {
+		fmt.Fprintf(w, "%s of unknown cost, in no sum.\n", plural(int(r.UnknownAfter), "1 call remains", count(r.UnknownAfter)+" calls remain"))
 	}
 	switch {
 	case r.Changed == 0:
