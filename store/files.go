@@ -1,10 +1,13 @@
 package store
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
+	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
 
 	"github.com/stratahq/strata/store/filelayer"
@@ -42,10 +45,21 @@ func (f *files) layer() vfs.VFS {
 	}}
 }
 
-// watched notices failed fsyncs.
+// watched notices failed fsyncs, and tells a full disk from a broken one.
 type watched struct {
 	filelayer.File
 	files *files
+}
+
+// WriteAt names a lack of space as SQLite knows it. The binding does so only for
+// a bare errno, but package os wraps every errno in a path error, so that a full
+// disk would look like a failing one.
+func (w watched) WriteAt(p []byte, off int64) (int, error) {
+	n, err := w.File.File.WriteAt(p, off)
+	if err != nil && errors.Is(err, syscall.ENOSPC) {
+		err = vfs.SystemError(err, sqlite3.FULL)
+	}
+	return n, err
 }
 
 func (w watched) Sync(flags vfs.SyncFlag) error {

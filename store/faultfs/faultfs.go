@@ -112,7 +112,8 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	f.fs.mu.Unlock()
 	n, err := f.File.File.WriteAt(p, off)
 	if full && err == nil {
-		err = vfs.SystemError(syscall.ENOSPC, sqlite3.FULL)
+		// As package os says it, which SQLite's binding takes for a failing disk.
+		err = &os.PathError{Op: "write", Path: "on a full disk", Err: syscall.ENOSPC}
 	}
 	return n, err
 }
