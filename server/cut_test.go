@@ -52,7 +52,9 @@ func TestACutCallIsToldThatTheServerStops(t *testing.T) {
 		t.Errorf("the stream ended with %q", text[max(0, len(text)-300):])
 	}
 	got := <-whole
-	var e struct{ Error struct{ Code, Message string } }
+	var e struct {
+		Error struct{ Code, Message string }
+	}
 	if json.Unmarshal([]byte(got.body), &e) != nil || got.status != http.StatusServiceUnavailable || e.Error.Code != model.CodeStopping || e.Error.Message == "" {
 		t.Errorf("the whole reply was %+v", got)
 	}

@@ -48,19 +48,34 @@ func TestDiskFull(t *testing.T) {
 	if resp, _ := s.do("GET", "/healthz", ""); resp.StatusCode != 200 {
 		t.Errorf("the process is reported dead: %d", resp.StatusCode)
 	}
+	if resp, body := s.do("GET", "/readyz", ""); resp.StatusCode != 503 {
+		t.Errorf("the server calls itself ready: %d %s", resp.StatusCode, body)
+	}
 	fs.Full.Store(false)
 	eventually(t, func() bool {
 		resp, _ := s.post(chat("fake", ""))
 		return resp.StatusCode == 200
 	})
-	whole := 0
+	whole, unavailable := 0, 0
 	s.eachCall(func(c *ledger.Call) {
-		if c.Outcome == ledger.OutcomeOK {
+		switch {
+		case c.Outcome == ledger.OutcomeOK:
 			whole++
+		case c.Outcome == ledger.OutcomeError && c.ErrorCode == model.CodeLedgerUnavailable && c.CostKnown && c.Cost == 0:
+			unavailable++
 		}
 	})
 	if whole != 2 {
 		t.Errorf("%d whole calls, want 2", whole)
 	}
+	// What was refused for want of space has its outcome as well, now that there
+	// is space: at least the two calls above.
+	if unavailable < 2 {
+		t.Errorf("%d refused calls, want 2 or more", unavailable)
+	}
+	eventually(t, func() bool {
+		resp, _ := s.do("GET", "/readyz", "")
+		return resp.StatusCode == 200
+	})
 	s.verify()
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -166,14 +167,18 @@ func (s *stack) adminHandler(status func() admin.Status) http.Handler {
 }
 
 // ready says whether calls can be recorded. The database is asked at most once a
-// second, so that probes cost nothing.
+// second, so that probes cost little. It really writes: a full disk is noticed
+// by nothing less.
 func (s *stack) ready(ctx context.Context) error {
 	if p := s.probe.Load(); p != nil && time.Since(p.at) < time.Second {
 		return p.err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	err := s.db.Write(ctx, false, func(*store.Tx) error { return nil })
+	err := s.db.Write(ctx, false, func(tx *store.Tx) error {
+		_, err := tx.Exec("INSERT INTO settings (name, value) VALUES ('ready', ?1) ON CONFLICT (name) DO UPDATE SET value = ?1", strconv.FormatInt(s.now().Unix(), 10))
+		return err
+	})
 	if err == nil {
 		err = s.db.Read(ctx, func(q store.Querier) error {
 			var one int

@@ -51,15 +51,15 @@ func (c *call) settle(failure *model.Error) *model.Error {
 	}
 	c.m.Log.Error("a call could not be recorded; it is kept in memory and written when the ledger can be written again",
 		"call", row.ID, "error", err)
-	e := model.Errorf(503, model.CodeLedgerUnavailable,
-		"the model answered, but the call could not be recorded, so the end of the reply is withheld; see strata doctor").Wrap(err)
-	e.MayHaveBeenCharged, e.Usage = true, row.Usage
+	// What the caller is told of a call that failed anyway stays what it was.
+	e := failure
 	if failure == nil {
+		e = model.Errorf(503, model.CodeLedgerUnavailable,
+			"the model answered, but the call could not be recorded, so the end of the reply is withheld; see strata doctor").Wrap(err)
+		e.MayHaveBeenCharged, e.Usage = true, row.Usage
 		row.Outcome, row.Status, row.ErrorCode, row.ErrorText = ledger.OutcomeError, e.Status, e.Code, e.Message
 	}
-	if c.held {
-		c.m.keepUnsettled(row)
-	}
+	c.m.keepUnsettled(row)
 	return e
 }
 
