@@ -185,7 +185,7 @@ func parseCase(row func(string) string, look *Lookup) (Case, error) {
 	}
 	sequence := row("sequence_parallel")
 	switch mode := strings.ToLower(row("recompute")); mode {
-	case "", "none", "seq":
+	case "", "none", "no", "false", "seq":
 		l.Recompute = RecomputeNone
 		if mode == "" && l.TP == 0 && l.PP == 0 {
 			l.Recompute = ""
@@ -193,7 +193,7 @@ func parseCase(row func(string) string, look *Lookup) (Case, error) {
 		if mode == "seq" && sequence == "" {
 			sequence = "yes"
 		}
-	case "full":
+	case "full", "yes", "true":
 		l.Recompute = RecomputeFull
 	case "op":
 		l.Recompute = RecomputeOp
@@ -222,7 +222,7 @@ func parseCase(row func(string) string, look *Lookup) (Case, error) {
 			return c, fmt.Errorf("column shard: %q is not a ZeRO stage from 0 to 3", text)
 		}
 		l.Shard = Shard(n)
-	} else if l.TP <= 1 && l.PP <= 1 && l.DP > 1 {
+	} else if l.TP <= 1 && l.PP <= 1 && max(l.DP, c.GPUs) > 1 && (l.TP == 1 || l.DP > 1) {
 		l.Shard = ShardParameters
 	}
 	l.Precision = strings.ToLower(row("precision"))

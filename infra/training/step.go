@@ -167,9 +167,9 @@ func layer(d roofline.Device, s *Shape, l Layout, st Stack, moe bool) layerCost 
 	heads := float64(s.Heads) / t
 	if st.Flash {
 		flop := 4 * tokens * seq * s.coreWidth() / t / 2 // causal
-		slow := max(st.AttentionSlow, 0.1)
-		if st.AttentionSlow == 0 {
-			slow = 1
+		slow := 1.0
+		if st.AttentionSlow > 0 {
+			slow = st.AttentionSlow
 		}
 		if l.CP > 1 && st.RingSlow > 1 {
 			slow *= st.RingSlow
@@ -282,21 +282,19 @@ func StepTime(d roofline.Device, s *Shape, l Layout, st Stack) (Times, error) {
 	if (l.OffloadOptimizer || l.OffloadActivations) && d.Host <= 0 {
 		return Times{}, layoutf("nothing can be offloaded from %s: its bandwidth to the host is not known", d.Name)
 	}
-	dense := layer(d, s, l, st, false)
-	var mix []struct {
-		layerCost
-		n float64
-	}
-	type share = struct {
+	// A stage has n layers of each kind; with experts there are two kinds.
+	type kind struct {
 		layerCost
 		n float64
 	}
 	perStage := float64(s.Layers) / float64(l.PP)
-	if s.MoE != nil {
-		fraction := float64(s.moeLayers()) / float64(s.Layers)
-		mix = []share{{layer(d, s, l, st, true), perStage * fraction}, {dense, perStage * (1 - fraction)}}
-	} else {
-		mix = []share{{dense, perStage}}
+	expert := float64(s.moeLayers()) / float64(s.Layers)
+	var mix []kind
+	if expert > 0 {
+		mix = append(mix, kind{layer(d, s, l, st, true), perStage * expert})
+	}
+	if expert < 1 {
+		mix = append(mix, kind{layer(d, s, l, st, false), perStage * (1 - expert)})
 	}
 	m := float64(l.MicroBatches())
 	// A last, smaller micro-batch counts by its part.

@@ -237,6 +237,37 @@ func TestCSVRefusals(t *testing.T) {
 	}
 }
 
+func TestWhatARowLeavesOut(t *testing.T) {
+	header := strings.Join(Columns(), ",")
+	rows := `a,7b,h100_80gb,8,1,1,,,,6,48,2048,False,amp_bf16,tokens_per_s_per_gpu,10643
+b,llama3-8b,h100_96gb,8,1,1,8,,,2,16,8192,selective,bf16,tokens_per_s_per_gpu,6667
+c,175b,A100-80GB,64,8,8,1,,3,1,64,2048,seqsel,fp16,step_time,14
+d,175b,A100-80GB,64,8,8,1,,3,1,64,2048,attn_only,fp16,step_time,14
+e,llama3-8b,h100,8,,,,,,,64,8192,,bf16,step_time,9
+`
+	cases, bad, err := ReadCases("x.csv", strings.NewReader(header+"\n"+rows), nil)
+	if err != nil || len(bad) > 0 {
+		t.Fatal(err, bad)
+	}
+	a, b, c, d, e := cases[0], cases[1], cases[2], cases[3], cases[4]
+	if a.Layout.Shard != ShardParameters || a.Stack != "llm-foundry" || a.Layout.Recompute != RecomputeNone || a.Shape.Name != "mpt-7b" {
+		t.Errorf("an llm-foundry row: %+v", a)
+	}
+	if b.Stack != "torchtitan-compile" || b.Layout.Recompute != RecomputeOp {
+		t.Errorf("a torchtitan row: %+v", b)
+	}
+	if c.Layout.Recompute != RecomputeSelective || !c.Layout.SequenceParallel || d.Layout.Recompute != RecomputeSelective || d.Layout.SequenceParallel {
+		t.Errorf("seqsel %+v, attn_only %+v", c.Layout, d.Layout)
+	}
+	if e.Layout.Recompute != "" || e.Layout.TP != 0 {
+		t.Errorf("a row without a layout: %+v", e.Layout)
+	}
+	rep, err := Validate(cases, nil)
+	if err != nil || len(rep.Cases) != 5 {
+		t.Fatalf("%v: %+v", err, rep.Skipped)
+	}
+}
+
 func TestSkippedRowsSayWhy(t *testing.T) {
 	header := strings.Join(Columns(), ",")
 	rows := `hours,mpt-7b,a100,8,,,,,,,512,2048,,bf16,gpu_hours,100
