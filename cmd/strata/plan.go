@@ -59,6 +59,15 @@ func loadPlan(cmd *cobra.Command, file, variant string) (*scenario.Scenario, err
 	if err != nil {
 		return nil, planError(err)
 	}
+	if variant == "" {
+		// A fault in a variant that nobody chose is told now, not on the day when
+		// somebody chooses it.
+		for _, v := range s.Variants {
+			if _, err := scenario.Load(file, scenario.Options{Variant: v.Name}); err != nil {
+				return nil, planError(fmt.Errorf("in the variant %s: %w", v.Name, err))
+			}
+		}
+	}
 	if n, _ := cmd.Flags().GetInt("samples"); cmd.Flags().Changed("samples") {
 		if n < 16 || n > scenario.MaxSamples {
 			return nil, usagef("--samples is a number from 16 to %d", scenario.MaxSamples)

@@ -106,6 +106,10 @@ func TestPlanRefuses(t *testing.T) {
 	if err := os.WriteFile(other, []byte("quantities: {x: 1}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	unused := filepath.Join(dir, "unused.yaml")
+	if err := os.WriteFile(unused, []byte("quantities: {x: 1 USD}\nvariants:\n  v: {x: 2 h}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		args []string
 		code int
@@ -113,9 +117,10 @@ func TestPlanRefuses(t *testing.T) {
 	}{
 		{[]string{"plan", bad}, exitUsage, []string{"bad.yaml:6:", "gpu.utilization", `"utilisation"`, "bad.yaml:5:", "reversed range"}},
 		{[]string{"plan", filepath.Join(dir, "none.yaml")}, exitUsage, []string{"none.yaml"}},
+		{[]string{"plan", unused}, exitUsage, []string{"in the variant v: ", "unused.yaml:3:", "expected USD"}},
 		{[]string{"plan"}, exitUsage, []string{"accepts 1 arg"}},
 		{[]string{"plan", reportFile, "--variant", "uncertian"}, exitUsage, []string{`"uncertain"`}},
-		{[]string{"plan", reportFile, "--set", "infra.utilisation=140%"}, exitUsage, []string{"impossible", "0 % to 100 %"}},
+		{[]string{"plan", reportFile, "--set", "infra.utilisation=140%"}, exitUsage, []string{"impossible", "0% to 100%"}},
 		{[]string{"plan", reportFile, "--set", "infra.gpus=0"}, exitUsage, []string{"infra.gpus", "at least 1"}},
 		{[]string{"plan", reportFile, "--samples", "3"}, exitUsage, []string{"16 to"}},
 		{[]string{"plan", reportFile, "--seed=-4"}, exitUsage, []string{"--seed"}},

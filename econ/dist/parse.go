@@ -381,8 +381,11 @@ func (d Dist) Within(lo, hi float64) error {
 			continue
 		}
 		show := func(x float64) string {
-			q := unit.Quantity{Base: x, Unit: d.unit}
-			return strings.TrimSuffix(strconv.FormatFloat(q.Value(), 'g', 6, 64)+" "+d.unit.Text, " ")
+			number := strconv.FormatFloat(unit.Quantity{Base: x, Unit: d.unit}.Value(), 'g', 6, 64)
+			if d.unit.Text == "%" {
+				return number + "%"
+			}
+			return strings.TrimSuffix(number+" "+d.unit.Text, " ")
 		}
 		allowed := "at least " + show(lo)
 		switch {

@@ -134,6 +134,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"1 & 2", "", "not expected"},
 		{strings.Repeat("(", 500) + "1", "", "nested"},
 		{strings.Repeat("-", 500) + "1", "", "nested"},
+		{strings.Repeat("1 + ", 3000) + "1", "", "longer than"},
 		{"((life ^ 6) ^ 6) ^ 6", "", "power of a unit is too high"},
 	} {
 		_, err := Build(append(base, calc("out", c.unit, c.formula)), Options{})

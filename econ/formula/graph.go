@@ -136,7 +136,11 @@ func Build(quantities []Quantity, o Options) (*Graph, error) {
 func (q *Quantity) fault(pos int, format string, args ...any) *Error {
 	e := &Error{q.Pos, q.Name, fmt.Sprintf(format, args...)}
 	if q.Formula != "" {
-		e.Message += fmt.Sprintf(" (in the formula %q, character %d)", q.Formula, pos+1)
+		shown := q.Formula
+		if len(shown) > 200 {
+			shown = strings.ToValidUTF8(shown[:200], "") + "..."
+		}
+		e.Message += fmt.Sprintf(" (in the formula %q, character %d)", shown, pos+1)
 	}
 	return e
 }

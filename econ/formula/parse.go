@@ -53,7 +53,13 @@ type parser struct {
 // maxDepth bounds the nesting of parentheses, so that no input exhausts the stack.
 const maxDepth = 200
 
+// maxLength bounds a formula, so that walking it is cheap.
+const maxLength = 10000
+
 func parse(src string) (n *node, err error) {
+	if len(src) > maxLength {
+		return nil, &syntaxError{maxLength, fmt.Sprintf("the formula is longer than %d characters; name its parts", maxLength)}
+	}
 	p := &parser{src: src}
 	defer func() {
 		if e, ok := recover().(*syntaxError); ok {

@@ -141,6 +141,48 @@ func (s *Study) Intervals(names []string) ([]Interval, error) {
 	return out, nil
 }
 
+// Fan computes the interval of a quantity in each month, on the draws of
+// [Study.Intervals]. A quantity that is no series has one interval.
+func (s *Study) Fan(name string) ([]Interval, error) {
+	q, ok := s.Graph.Quantity(name)
+	if !ok || !q.IsSeries() {
+		return s.Intervals([]string{name})
+	}
+	inputs := s.uncertain()
+	p, err := s.Graph.Program([]string{name}, inputs)
+	if err != nil {
+		return nil, err
+	}
+	r := p.NewRunner()
+	r.Eval(p.Base(), make([]float64, 1))
+	fan := make([]Interval, s.Graph.Months())
+	for t, x := range r.Series(0) {
+		fan[t] = Interval{Name: name, Value: x, Mean: x, P2_5: x, P10: x, P50: x, P90: x, P97_5: x, Certain: true}
+		if x > 0 {
+			fan[t].Positive = 1
+		}
+	}
+	if len(p.Inputs()) == 0 {
+		return fan, nil
+	}
+	drawn := s.draws(inputs)
+	in := make([][]float64, len(p.Inputs()))
+	for j, q := range p.Inputs() {
+		at, _ := slices.BinarySearch(inputs, q.Name)
+		in[j] = drawn[at]
+	}
+	months := columns(len(fan), s.Samples)
+	err = r.RunMonths(in, columns(1, s.Samples), func(_, t, first int, values []float64) { copy(months[t][first:], values) })
+	if err != nil {
+		return nil, err
+	}
+	for t := range fan {
+		fan[t].Certain = false
+		fan[t].fill(months[t])
+	}
+	return fan, nil
+}
+
 // fill computes the figures of an interval; it sorts the draws.
 func (v *Interval) fill(draws []float64) {
 	valid := draws[:0]

@@ -85,6 +85,29 @@ func TestIntervals(t *testing.T) {
 	near("p10 with another seed", other[0].P10, got[0].P10, 0.05)
 }
 
+// The last month of a fan is the interval of the series, and the band widens.
+func TestFan(t *testing.T) {
+	s := study(t, 2048, "g=1 to 5", "k=2", "users==k * carry(100, 1 + g / 100, 0)", "plain==g * 2", "sure==month * k")
+	fan, err := s.Fan("users")
+	if err != nil || len(fan) != 12 {
+		t.Fatalf("%d months, %v", len(fan), err)
+	}
+	last, err := s.Intervals([]string{"users"})
+	if err != nil || last[0] != fan[11] {
+		t.Errorf("the last month %+v is not the interval %+v", fan[11], last[0])
+	}
+	g := s.Dists["g"]
+	if want := 200 * math.Pow(1+g.Quantile(0.9)/100, 1); math.Abs(fan[0].P90-want) > 0.01 || fan[0].P90-fan[0].P10 >= fan[11].P90-fan[11].P10 {
+		t.Errorf("first month %+v, want p90 %g", fan[0], want)
+	}
+	if one, err := s.Fan("plain"); err != nil || len(one) != 1 {
+		t.Errorf("no series: %v, %v", one, err)
+	}
+	if sure, err := s.Fan("sure"); err != nil || !sure[3].Certain || sure[3].P90 != 8 {
+		t.Errorf("a certain series: %v, %v", sure, err)
+	}
+}
+
 func TestInvalidDrawsAreCounted(t *testing.T) {
 	s := study(t, 1024, "a=normal(mean=0, sd=1)", "out==sqrt(a)")
 	got, err := s.Intervals([]string{"out"})

@@ -54,13 +54,17 @@ type Figure struct {
 	AsReported  string   `json:"as_reported,omitempty"`
 	Input       bool     `json:"input,omitempty"`
 	// Number is an input as it was written, with what is assumed of it.
-	Number  string    `json:"number,omitempty"`
-	Formula string    `json:"formula,omitempty"`
-	Series  []float64 `json:"series,omitempty"`
-	Block   string    `json:"block,omitempty"`
-	Doc     string    `json:"doc,omitempty"`
-	Note    string    `json:"note,omitempty"`
-	Source  string    `json:"source,omitempty"`
+	Number  string `json:"number,omitempty"`
+	Formula string `json:"formula,omitempty"`
+	// Series is one value per month at the best guesses. SeriesP10 and SeriesP90
+	// are there for the series of the show list, where something is uncertain.
+	Series    []float64 `json:"series,omitempty"`
+	SeriesP10 []float64 `json:"series_p10,omitempty"`
+	SeriesP90 []float64 `json:"series_p90,omitempty"`
+	Block     string    `json:"block,omitempty"`
+	Doc       string    `json:"doc,omitempty"`
+	Note      string    `json:"note,omitempty"`
+	Source    string    `json:"source,omitempty"`
 
 	quantity *formula.Quantity
 }
@@ -178,6 +182,20 @@ func (s *Scenario) Run() (*Result, error) {
 			f.Series = append(f.Series, x/k)
 		}
 		r.Quantities[q.Name] = f
+	}
+	for _, name := range s.Show {
+		f := r.Quantities[name]
+		if f == nil || f.Series == nil || f.P2_5 == f.P97_5 {
+			continue
+		}
+		fan, err := s.Study().Fan(name)
+		if err != nil {
+			return nil, err
+		}
+		k := scaleOf(f.quantity.Unit)
+		for _, v := range fan {
+			f.SeriesP10, f.SeriesP90 = append(f.SeriesP10, v.P10/k), append(f.SeriesP90, v.P90/k)
+		}
 	}
 	return r, nil
 }

@@ -179,7 +179,7 @@ func TestBadInput(t *testing.T) {
 		"no unit":                {"quantities:\n  a: {block: gpu_server, capital: 1, price: 24 USD/h}\n", []string{"a.capital", "no unit", "USD"}},
 		"dollars plus hours":     {"quantities:\n  a: 1 USD\n  b: 1 h\n  c: {formula: a + b, unit: USD}\n", []string{"s.yaml:4:", "c:", "cannot add USD and s"}},
 		"cycle":                  {"quantities:\n  a: = b\n  b: = c + 1\n  c: = a\n", []string{"depends on itself: a -> b -> c -> a", "s.yaml:2:"}},
-		"too much utilisation":   {"quantities:\n  a: {block: gpu_server, capital: 1 USD, price: 1 USD/h, utilisation: 140%}\n", []string{"s.yaml:2:", "a.utilisation", "140 % is impossible", "0 % to 100 %"}},
+		"too much utilisation":   {"quantities:\n  a: {block: gpu_server, capital: 1 USD, price: 1 USD/h, utilisation: 140%}\n", []string{"s.yaml:2:", "a.utilisation", "140% is impossible", "0% to 100%"}},
 		"a range beyond":         {"quantities:\n  a: {block: gpu_server, capital: 1 USD, price: 1 USD/h, utilisation: 80 to 120 %}\n", []string{"a.utilisation", "impossible"}},
 		"no GPUs":                {"quantities:\n  a: {block: gpu_server, capital: 1 USD, price: 1 USD/h, gpus: 0}\n", []string{"a.gpus", "0 is impossible", "at least 1"}},
 		"negative":               {"quantities:\n  a: {block: gpu_server, capital: -5 USD, price: 1 USD/h}\n", []string{"a.capital", "-5 USD is impossible", "at least 0"}},
