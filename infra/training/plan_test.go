@@ -141,12 +141,46 @@ func TestEstimateOfARun(t *testing.T) {
 		"sequence length":    func(r *Run) { r.Layout.SeqLen = 0 },
 		"no training stack":  func(r *Run) { r.Stack = "pencil" },
 		"a model and a GPU":  func(r *Run) { r.GPU = nil },
+		"covers failures":    func(r *Run) { r.Stack = "blind" },
 	} {
 		bad := llamaRun(t)
 		change(&bad)
 		if _, err := c.Estimate(bad); !errors.Is(err, ErrRun) || !strings.Contains(err.Error(), want) {
 			t.Errorf("want a refusal with %q, got %v", want, err)
 		}
+	}
+}
+
+// A run as whole runs turned out takes longer than its steps.
+func TestBlindRunsTakeLonger(t *testing.T) {
+	c, _ := Default()
+	r := llamaRun(t)
+	r.Failures = Failures{}
+	good, err := c.Estimate(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Stack = "blind"
+	whole, err := c.Estimate(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := whole.Hours / good.Hours; f < 1.1 || f > 1.8 {
+		t.Errorf("whole runs take %.2f times as long as their steps", f)
+	}
+}
+
+func TestSpread(t *testing.T) {
+	last := 1.0
+	for _, stack := range []string{"megatron-2022", "torchtitan-compile", "blind"} {
+		f, err := Spread(stack)
+		if err != nil || f <= last || f > 2 {
+			t.Errorf("%s: a factor of %v (%v); each of these is less certain than the one before", stack, f, err)
+		}
+		last = f
+	}
+	if _, err := Spread("pencil"); err == nil {
+		t.Error("unknown software has a spread")
 	}
 }
 

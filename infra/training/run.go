@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/stratahq/strata/infra/roofline"
 )
@@ -15,8 +16,12 @@ type Run struct {
 	GPU    *roofline.GPU
 	GPUs   int
 	// Layout holds what is decided; fields left at zero are searched.
-	Layout   Layout
-	Stack    string // "" means good current software
+	Layout Layout
+	// Stack is the software: "" means good current software, and times of steps
+	// to which Failures and Wasted are added. "blind" means a run as whole runs
+	// turned out: its loss is fitted on published GPU-hours and covers failures,
+	// restarts and evaluations, so that Failures must then be empty.
+	Stack    string
 	Failures Failures
 	// Wasted is the share of all GPU time that goes to experiments which fail or
 	// are thrown away, from 0 to below 1.
@@ -65,6 +70,8 @@ func (c *Constants) Estimate(r Run) (Estimate, error) {
 		return Estimate{}, fmt.Errorf("%w: the share of failed experiments is %v, and must be from 0 to below 1", ErrRun, r.Wasted)
 	case !(r.Price >= 0):
 		return Estimate{}, fmt.Errorf("%w: the price is %v USD/h", ErrRun, r.Price)
+	case strings.HasPrefix(r.Stack, "blind") && r.Failures != (Failures{}):
+		return Estimate{}, fmt.Errorf("%w: the stack %q covers failures already; leave them out, or name other software", ErrRun, r.Stack)
 	case r.Layout.SeqLen < 1 || r.Layout.GlobalBatch < 1:
 		return Estimate{}, fmt.Errorf("%w: it needs a sequence length and a global batch", ErrRun)
 	}

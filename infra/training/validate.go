@@ -284,6 +284,28 @@ func quantile(list []float64, q float64) float64 {
 	return s[i] + (at-float64(i))*(s[i+1]-s[i])
 }
 
+// Spread is the factor f by which a measured time lies above or below its
+// prediction in 80 % of cases, for runs of a stack ("blind" for whole runs): a
+// time t is then uncertain from t/f to t·f. It rests on the leave-one-model-out
+// errors of every embedded case, and takes a few seconds the first time.
+func Spread(stack string) (float64, error) {
+	if _, err := stackIndex(stack); err != nil {
+		return 0, err
+	}
+	v, err := validated()
+	if err != nil {
+		return 0, err
+	}
+	k := Case{Stack: stack, Group: "throughput"}
+	switch {
+	case stack == "megatron-2022":
+		k.Group = "step_time"
+	case strings.HasPrefix(stack, "blind"):
+		k.Group = "gpu_hours_blind"
+	}
+	return math.Exp(v.interval(class(&k), k.Group, "")), nil
+}
+
 // Validate compares cases with their predictions. nil means the embedded ones.
 // Each prediction uses constants that were fitted without any measurement of the
 // same model.
