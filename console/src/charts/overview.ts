@@ -155,10 +155,12 @@ export function heatChart(c: Palette, fine: Latency, narrow: boolean): EChartsCo
   const most = Math.max(...data.map((d) => d[2]), Math.log1p(4));
   const daily = l.step_ms >= 86_400_000;
   const label = (s: string) => (daily ? dayMonth(s) : `${dayMonth(s)} ${hourMinute(s)}`);
+  const time = timeAxis(c, starts.map(label));
   return {
     legend: { show: false },
     grid: { left: 4, right: 8, top: 10, bottom: 4, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
-    xAxis: { ...timeAxis(c, starts.map(label)), axisLine: { show: false } },
+    // Labels are wider than the narrow columns: the last one would be cut at the edge.
+    xAxis: { ...time, axisLine: { show: false }, axisLabel: { ...(time.axisLabel as EChartsCoreOption), alignMaxLabel: 'right' } },
     yAxis: { type: 'category', data: rowLabels, axisTick: { show: false }, axisLine: { show: false }, axisLabel: { color: c.ink3, fontSize: 11, interval: 'auto' } },
     visualMap: { show: false, type: 'continuous', dimension: 2, min: 0, max: most, inRange: { color: c.heat } },
     tooltip: {
