@@ -91,12 +91,13 @@ func Guard(next http.Handler, o GuardOptions) http.Handler {
 		}
 		if allowed := r.Header.Get("Origin"); allowed != "" && origins[strings.ToLower(allowed)] {
 			h.Set("Access-Control-Allow-Origin", allowed)
-			h.Set("Access-Control-Expose-Headers", strings.Join([]string{headerCallID, headerCost, headerEstimated, headerMaxTokens, "Retry-After"}, ", "))
+			h.Set("Access-Control-Expose-Headers", strings.Join([]string{headerCallID, headerCost, headerEstimated, headerMaxTokens, headerRequestID, "Retry-After"}, ", "))
 			h.Add("Vary", "Origin")
 			h.Del("Cross-Origin-Resource-Policy")
 			if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 				h.Set("Access-Control-Allow-Methods", "GET, POST")
-				h.Set("Access-Control-Allow-Headers", strings.Join([]string{"Authorization", "Content-Type", headerCustomer, headerFeature, headerTags}, ", "))
+				h.Set("Access-Control-Allow-Headers", strings.Join(corsHeaders(r.Header.Get("Access-Control-Request-Headers")), ", "))
+				h.Add("Vary", "Access-Control-Request-Headers")
 				h.Set("Access-Control-Max-Age", "600")
 				w.WriteHeader(http.StatusNoContent)
 				return
@@ -104,6 +105,26 @@ func Guard(next http.Handler, o GuardOptions) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// corsHeaders are the request headers that a page of an allowed origin may send:
+// ours, and of those that it asks for the ones of OpenAI's clients, which add
+// several with the prefixes below to every request
+// (github.com/openai/openai-node, src/client.ts and src/internal/detect-platform.ts).
+func corsHeaders(asked string) []string {
+	allowed := []string{"Authorization", "Content-Type", "X-Api-Key", headerCustomer, headerFeature, headerTags}
+	for name := range strings.SplitSeq(asked, ",") {
+		name = strings.ToLower(strings.TrimSpace(name))
+		if len(allowed) < 50 && isToken(name) && (strings.HasPrefix(name, "x-stainless-") || strings.HasPrefix(name, "openai-")) {
+			allowed = append(allowed, name)
+		}
+	}
+	return allowed
+}
+
+// isToken says that a name is made of lower-case letters, digits and hyphens.
+func isToken(name string) bool {
+	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" && name != ""
 }
 
 // guardError answers in OpenAI's shape, which is also that of /api/v1.

@@ -109,3 +109,27 @@ func TestGuardRecovers(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
+
+// The official JavaScript client in a page of an allowed origin asks for headers
+// of its own, without which its browser sends nothing.
+func TestPreflightOfTheOfficialClient(t *testing.T) {
+	inner := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a preflight reached the gateway") })
+	r := httptest.NewRequest("OPTIONS", "http://ignored/v1/chat/completions", nil)
+	r.Host = "localhost:4000"
+	r.Header.Set("Origin", "https://app.example")
+	r.Header.Set("Access-Control-Request-Method", "POST")
+	r.Header.Set("Access-Control-Request-Headers", "authorization,content-type, X-Stainless-Retry-Count,x-stainless-lang,openai-project,x-evil,x-stainless-a b,cookie")
+	w := httptest.NewRecorder()
+	Guard(inner, GuardOptions{Loopback: true, Origins: []string{"https://app.example"}}).ServeHTTP(w, r)
+	got := strings.ToLower(w.Header().Get("Access-Control-Allow-Headers"))
+	for _, want := range []string{"authorization", "content-type", "x-stainless-retry-count", "x-stainless-lang", "openai-project", "x-strata-customer"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s is not allowed: %s", want, got)
+		}
+	}
+	for _, forbidden := range []string{"x-evil", "a b", "cookie"} {
+		if strings.Contains(got, forbidden) {
+			t.Errorf("%s is allowed: %s", forbidden, got)
+		}
+	}
+}
