@@ -250,6 +250,9 @@ func showPlan(w io.Writer, s *scenario.Scenario, r *scenario.Result, all bool) {
 		g.row(row...)
 	}
 	g.print()
+	if reported {
+		showNotes(w, r, names)
+	}
 	if invalid {
 		fmt.Fprintln(w, "\nSome draws have no value (they divide by zero or leave the numbers) and are left out:")
 		for _, n := range names {
@@ -257,6 +260,22 @@ func showPlan(w io.Writer, s *scenario.Scenario, r *scenario.Result, all bool) {
 				fmt.Fprintf(w, "  %s: %s of %s\n", n, count(int64(f.Invalid)), count(int64(r.Samples)))
 			}
 		}
+	}
+}
+
+// showNotes says why a reported figure differs from the exact one.
+func showNotes(w io.Writer, r *scenario.Result, names []string) {
+	first := true
+	for _, n := range names {
+		f := r.Quantities[n]
+		if f.Reported == nil || f.Note == "" || formula.Round(*f.Reported, 9) == formula.Round(f.Value, 9) {
+			continue
+		}
+		if first {
+			fmt.Fprintln(w, "\nWhere the reported figure differs:")
+			first = false
+		}
+		fmt.Fprintf(w, "  %s: %s\n", n, plain(f.Note))
 	}
 }
 

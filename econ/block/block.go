@@ -42,11 +42,27 @@ type Input struct {
 	Unit unit.Unit
 	// Default is an uncertain number, or "= FORMULA", or a text. When there is
 	// none, the input must be given.
-	Default     string
-	HasDefault  bool
-	Min, Max    float64 // allowed, in base units; NaN is no limit
+	Default    string
+	HasDefault bool
+	Min, Max   float64 // allowed, in base units; NaN is no limit
+	// Count is what a plain number counts, such as GPU: the word may stand behind it.
+	Count       string
 	Doc, Source string
 	Pos         formula.Pos
+}
+
+// WithoutCount is a number as written, without the word that says what it counts:
+// "8 GPUs" is 8 where GPUs are counted.
+func (in *Input) WithoutCount(text string) string {
+	if in.Count == "" {
+		return text
+	}
+	for _, word := range []string{in.Count + "s", in.Count, strings.ToLower(in.Count) + "s", strings.ToLower(in.Count)} {
+		if rest, ok := strings.CutSuffix(text, " "+word); ok {
+			return strings.TrimSpace(rest)
+		}
+	}
+	return text
 }
 
 // Output is what a block computes.
@@ -224,7 +240,7 @@ func (r *Reader) input(k, v *yaml.Node, path string) Input {
 	var unitText, least, most, kind string
 	r.Fields(v, path, map[string]func(*yaml.Node){
 		"unit": r.Into(&unitText, path), "doc": r.Into(&in.Doc, path), "source": r.Into(&in.Source, path),
-		"min": r.Into(&least, path), "max": r.Into(&most, path), "kind": r.Into(&kind, path),
+		"min": r.Into(&least, path), "max": r.Into(&most, path), "kind": r.Into(&kind, path), "count": r.Into(&in.Count, path),
 		"default": func(n *yaml.Node) {
 			if s, ok := r.Text(n, path); ok {
 				in.Default, in.HasDefault = s, true

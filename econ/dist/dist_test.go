@@ -103,6 +103,7 @@ func TestParseRefuses(t *testing.T) {
 		"5 to 5 h":                 {ErrSyntax, "h", "value alone"},
 		"1 to 2 to 3 h":            {ErrSyntax, "h", "two ends"},
 		"012":                      {ErrSyntax, "", "zero"},
+		"200,000 USD":              {ErrSyntax, "USD", "write 200000"},
 		"2026-11-01":               {ErrSyntax, "", "date"},
 		"gauss(1,2)":               {ErrSyntax, "", "no form"},
 		"lognormal(5, 10)":         {ErrSyntax, "", "name the arguments"},

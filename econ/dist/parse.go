@@ -35,6 +35,7 @@ var (
 	rangeWord = regexp.MustCompile(`\s+to\s+`)
 	suffixed  = regexp.MustCompile(`^[-+0-9.eE]+[KkMBT](\s|$)`)
 	zeroes    = regexp.MustCompile(`^[-+]?0[0-9]`)
+	commas    = regexp.MustCompile(`^[-+]?\d{1,3}(,\d{3})+`)
 	dateLike  = regexp.MustCompile(`^\d{4}-\d{2}(-\d{2})?`)
 )
 
@@ -92,6 +93,9 @@ func number(s string, want *unit.Unit) (unit.Quantity, error) {
 	switch {
 	case zeroes.MatchString(s):
 		return unit.Quantity{}, fmt.Errorf("%w: %q begins with a zero, which some readers take for octal; write it without", ErrSyntax, s)
+	case commas.MatchString(s):
+		number := commas.FindString(s)
+		return unit.Quantity{}, fmt.Errorf("%w: %q has commas between its digits; write %s", ErrSyntax, s, strings.ReplaceAll(number, ",", ""))
 	case dateLike.MatchString(s):
 		return unit.Quantity{}, fmt.Errorf("%w: %q is a date, not a number", ErrSyntax, s)
 	case want == nil:

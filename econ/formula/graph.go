@@ -248,7 +248,7 @@ func (c *checker) visit(q *Quantity) {
 		for _, s := range append(c.stack[from:len(c.stack):len(c.stack)], q) {
 			loop = append(loop, s.Name)
 		}
-		c.errs = append(c.errs, &Error{q.Pos, q.Name, "depends on itself: " + strings.Join(loop, " -> ") + "; give one of them a value, or the month before: lag() or carry()"})
+		c.errs = append(c.errs, &Error{q.Pos, q.Name, "depends on itself: " + strings.Join(loop, " -> ") + "; give one of them a value; what grows from month to month is written with carry()"})
 		return
 	}
 	c.state[q] = 1

@@ -443,7 +443,9 @@ func (b *builder) ofBlock(g *group) []formula.Quantity {
 		}
 		q.Formula = e.formula
 		b.annotate(&q, e)
-		b.within(&q, e)
+		plain := *e
+		plain.value = in.WithoutCount(e.value)
+		b.within(&q, &plain)
 		out = append(out, q)
 	}
 	for i := range g.block.Outputs {

@@ -117,6 +117,10 @@ type GoalResult struct {
 	High      float64 `json:"high"`
 }
 
+// neat takes the last bits off, which only say in which order floating-point
+// operations were done: 2025 is not printed as 2024.9999999999998.
+func neat(v float64) float64 { return formula.Round(v, 14) }
+
 // scaleOf is how many base units one of the unit of the JSON number is; shares
 // are fractions there.
 func scaleOf(u unit.Unit) float64 {
@@ -163,23 +167,23 @@ func (s *Scenario) Run() (*Result, error) {
 	for _, v := range intervals {
 		q, _ := s.Graph.Quantity(v.Name)
 		k := scaleOf(q.Unit)
-		f := &Figure{Value: v.Value / k, Unit: UnitOf(q.Unit), Mean: v.Mean / k, P2_5: v.P2_5 / k, P10: v.P10 / k, P50: v.P50 / k, P90: v.P90 / k, P97_5: v.P97_5 / k, Positive: v.Positive, Invalid: v.Invalid, AsReported: q.AsReported, Input: q.IsInput(), Formula: q.Formula, Block: q.Block, Doc: q.Doc, Note: q.Note, Source: q.Source, quantity: q}
+		f := &Figure{Value: neat(v.Value / k), Unit: UnitOf(q.Unit), Mean: neat(v.Mean / k), P2_5: neat(v.P2_5 / k), P10: neat(v.P10 / k), P50: neat(v.P50 / k), P90: neat(v.P90 / k), P97_5: neat(v.P97_5 / k), Positive: v.Positive, Invalid: v.Invalid, AsReported: q.AsReported, Input: q.IsInput(), Formula: q.Formula, Block: q.Block, Doc: q.Doc, Note: q.Note, Source: q.Source, quantity: q}
 		if q.Unit.Text != f.Unit {
 			f.Shown = q.Unit.Text
 		}
 		if q.Reported != nil {
-			x := *q.Reported / k
+			x := neat(*q.Reported / k)
 			f.Reported = &x
 		}
 		if like, ok := s.Like[q.Name]; ok {
-			x := like / k
+			x := neat(like / k)
 			f.LikeForLike = &x
 		}
 		if f.Input {
 			f.Number = s.Dists[q.Name].String()
 		}
 		for _, x := range series[q.Name] {
-			f.Series = append(f.Series, x/k)
+			f.Series = append(f.Series, neat(x/k))
 		}
 		r.Quantities[q.Name] = f
 	}
@@ -194,7 +198,7 @@ func (s *Scenario) Run() (*Result, error) {
 		}
 		k := scaleOf(f.quantity.Unit)
 		for _, v := range fan {
-			f.SeriesP10, f.SeriesP90 = append(f.SeriesP10, v.P10/k), append(f.SeriesP90, v.P90/k)
+			f.SeriesP10, f.SeriesP90 = append(f.SeriesP10, neat(v.P10/k)), append(f.SeriesP90, neat(v.P90/k))
 		}
 	}
 	return r, nil

@@ -50,6 +50,13 @@ func TestRun(t *testing.T) {
 	if len(r.Uncertain) != 1 || !strings.Contains(r.Quantities["growth"].Number, "beta") {
 		t.Errorf("uncertain: %v, %q", r.Uncertain, r.Quantities["growth"].Number)
 	}
+	report, err := Load(report, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rr, err := report.Run(); err != nil || rr.Quantities["app.query_per_day"].Value != 2025 || rr.Quantities["train.flop"].Value != 3.15e23 {
+		t.Errorf("floating-point noise is printed: %v, %v", rr.Quantities["app.query_per_day"].Value, err)
+	}
 	if _, err := json.Marshal(r); err != nil {
 		t.Error(err)
 	}

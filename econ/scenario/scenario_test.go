@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -182,6 +183,8 @@ func TestBadInput(t *testing.T) {
 		"too much utilisation":   {"quantities:\n  a: {block: gpu_server, capital: 1 USD, price: 1 USD/h, utilisation: 140%}\n", []string{"s.yaml:2:", "a.utilisation", "140% is impossible", "0% to 100%"}},
 		"a range beyond":         {"quantities:\n  a: {block: gpu_server, capital: 1 USD, price: 1 USD/h, utilisation: 80 to 120 %}\n", []string{"a.utilisation", "impossible"}},
 		"no GPUs":                {"quantities:\n  a: {block: gpu_server, capital: 1 USD, price: 1 USD/h, gpus: 0}\n", []string{"a.gpus", "0 is impossible", "at least 1"}},
+		"no GPUs, in words":      {"quantities:\n  a: {block: gpu_server, capital: 1 USD, price: 1 USD/h, gpus: 0 GPUs}\n", []string{"a.gpus", "0 is impossible"}},
+		"GPUs of something else": {"quantities:\n  a: {block: gpu_server, capital: 1 USD, price: 1 USD/h, gpus: 8 users}\n", []string{"a.gpus", "expected a plain number"}},
 		"negative":               {"quantities:\n  a: {block: gpu_server, capital: -5 USD, price: 1 USD/h}\n", []string{"a.capital", "-5 USD is impossible", "at least 0"}},
 		"impossible by formula":  {"quantities:\n  a: {block: gpu_server, capital: 1 USD, price: 1 USD/h, utilisation: = 2 - 0.5}\n", []string{"a.utilisation", "150% is impossible"}},
 		"reversed range":         {"quantities:\n  a: {block: gpu_server, capital: 1 USD, price: 2.6 to 2.1 USD/h}\n", []string{"s.yaml:2:", "a.price", "reversed range", "lower one first"}},
@@ -235,6 +238,48 @@ func TestBadInput(t *testing.T) {
 	}
 	if _, err := Load(report, Options{Variant: "uncertian"}); err == nil || !strings.Contains(err.Error(), `did you mean "uncertain"`) {
 		t.Errorf("an unknown variant: %v", err)
+	}
+}
+
+// Every example loads, with each of its variants, and is computed.
+func TestExamples(t *testing.T) {
+	files, err := filepath.Glob("../../examples/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, file := range files {
+		s, err := Load(file, Options{})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, v := range append(s.Variants, Variant{}) {
+			s, err := Load(file, Options{Variant: v.Name, Set: nil})
+			if err != nil {
+				t.Errorf("variant %q: %v", v.Name, err)
+				continue
+			}
+			s.Samples = 256
+			r, err := s.Run()
+			if err != nil {
+				t.Errorf("%s, variant %q: %v", file, v.Name, err)
+				continue
+			}
+			for _, name := range s.Show {
+				if f := r.Quantities[name]; f.Invalid > 0 || f.P2_5 > f.P97_5 || f.Doc == "" {
+					t.Errorf("%s, variant %q: %s: %+v", file, v.Name, name, f)
+				}
+			}
+		}
+	}
+}
+
+func TestCounts(t *testing.T) {
+	for _, n := range []string{"16", "16 GPUs", "16 gpus", "16 GPU"} {
+		s, err := Parse("s.yaml", []byte("quantities:\n  a: {block: gpu_server, capital: 1 USD, price: 1 USD/h, gpus: "+n+"}\n"), Options{})
+		if err != nil || s.Values["a.gpus"] != 16 {
+			t.Errorf("%s: %v", n, err)
+		}
 	}
 }
 

@@ -64,7 +64,7 @@ func Schema() map[string]any {
 	// A file's own blocks are not known here; any mapping with their name passes.
 	kinds = append(kinds, object{"type": "object", "properties": object{"block": object{"type": "string", "not": object{"enum": names}}}, "patternProperties": object{`^[a-z][a-z0-9_.]*$`: object{"anyOf": []object{{"$ref": "#/$defs/entry"}, {"type": "string"}}}}, "additionalProperties": false})
 	defs["entry"] = object{"anyOf": kinds}
-	blockInput := object{"type": "object", "properties": object{"unit": text("unit"), "default": figure("a number, or = FORMULA"), "min": figure("least possible"), "max": figure("greatest possible"), "doc": text("what it is"), "source": text("where the default comes from"), "kind": object{"enum": []string{"number", "text"}}}, "required": []string{"doc"}, "additionalProperties": false}
+	blockInput := object{"type": "object", "properties": object{"unit": text("unit"), "default": figure("a number, or = FORMULA"), "min": figure("least possible"), "max": figure("greatest possible"), "doc": text("what it is"), "source": text("where the default comes from"), "kind": object{"enum": []string{"number", "text"}}, "count": text("what a plain number counts")}, "required": []string{"doc"}, "additionalProperties": false}
 	blockOutput := object{"type": "object", "properties": object{"unit": text("unit"), "formula": figure("formula"), "min": figure("least possible"), "max": figure("greatest possible"), "mend": text("what to do when it is beyond"), "doc": text("what it is"), "source": text("where the formula comes from")}, "required": []string{"doc", "formula"}, "additionalProperties": false}
 	return object{
 		"$schema": "https://json-schema.org/draft/2020-12/schema",
