@@ -16,7 +16,11 @@ import (
 // beside the mock upstream. It fetches the model when it is not cached.
 func startBinary(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "strata-") // a short name, since a picture shows it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	binary, file := filepath.Join(dir, "strata"), filepath.Join(dir, "strata.yaml")
 	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/strata").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
@@ -78,6 +79,10 @@ func runCalls(cmd *cobra.Command, args []string) error {
 		}
 		if id != "" {
 			d, err := c.CallDetail(ctx, id)
+			var refused *client.Error
+			if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
+				return noDataf("no call has the id %q; `strata calls` shows the ids", id)
+			}
 			if err != nil {
 				return err
 			}

@@ -43,3 +43,10 @@ func TestRepriceShowsNoZeroForUnknown(t *testing.T) {
 		t.Errorf("a zero for an unknown:\n%s", &b)
 	}
 }
+
+func TestReceiptOfAnUnknownCall(t *testing.T) {
+	code, _, stderr := runStrata(t, "calls", "01999999-0000-7000-8000-000000000000", "--data", t.TempDir())
+	if code != exitNoData || !strings.Contains(stderr, "no call has the id") || !strings.Contains(stderr, "strata calls") {
+		t.Errorf("exit %d, %q", code, stderr)
+	}
+}
