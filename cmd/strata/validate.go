@@ -41,7 +41,7 @@ not state their layout use the best one that fits the memory.
 
 With --csv, the cases of a file take the place of the embedded ones. Its columns:
 ` + strings.Join(training.Columns(), ",") + `
-quantity is step_time (s), activation_memory (GiB), tokens_per_s_per_gpu,
+quantity is step_time (s), activation_memory or peak_memory (GiB), tokens_per_s_per_gpu,
 hardware_tflops_per_gpu, model_tflops_per_gpu or gpu_hours (needs a column
 tokens); recompute is none, selective or full; an empty tp, pp, micro_batch or
 interleave is searched. Optional columns: group, stack, cp, sequence_parallel,

@@ -29,6 +29,7 @@ var gpusCSV []byte
 const (
 	QuantityStepTime   = "step_time"               // seconds
 	QuantityActivation = "activation_memory"       // GiB per GPU, fullest pipeline stage
+	QuantityPeak       = "peak_memory"             // GiB per GPU, all that is allocated
 	QuantityTokens     = "tokens_per_s_per_gpu"    // tokens/s per GPU
 	QuantityHardware   = "hardware_tflops_per_gpu" // TFLOP/s per GPU, recomputation counted
 	QuantityModel      = "model_tflops_per_gpu"    // TFLOP/s per GPU, recomputation not counted
@@ -242,6 +243,8 @@ func parseCase(row func(string) string, look *Lookup) (Case, error) {
 		c.Quantity = QuantityStepTime
 	case "activation_memory", "act_gib", "activation_gib", "activation_memory_gib":
 		c.Quantity = QuantityActivation
+	case "peak_memory", "memory_gib":
+		c.Quantity = QuantityPeak
 	case "tokens_per_s_per_gpu", "throughput", "tokens_per_gpu_s":
 		c.Quantity = QuantityTokens
 	case "hardware_tflops_per_gpu", "hfu_tflops", "tflops", "tflops_per_gpu":
@@ -251,7 +254,7 @@ func parseCase(row func(string) string, look *Lookup) (Case, error) {
 	case QuantityHours, QuantityRatio, QuantityNodes, QuantityCost, QuantityRevenue:
 		c.Quantity = q
 	default:
-		return c, fmt.Errorf("column quantity: %q is not one of %s", q, strings.Join([]string{QuantityStepTime, QuantityActivation, QuantityTokens, QuantityHardware, QuantityModel, QuantityHours, QuantityRatio}, ", "))
+		return c, fmt.Errorf("column quantity: %q is not one of %s", q, strings.Join([]string{QuantityStepTime, QuantityActivation, QuantityPeak, QuantityTokens, QuantityHardware, QuantityModel, QuantityHours, QuantityRatio}, ", "))
 	}
 	if c.Stack == "" {
 		c.Stack = guessStack(c.Shape, *l, c.GPU)
@@ -270,7 +273,7 @@ func parseCase(row func(string) string, look *Lookup) (Case, error) {
 		}
 	}
 	if c.Group == "" {
-		c.Group = map[string]string{QuantityStepTime: "step_time", QuantityActivation: "activation_memory", QuantityHours: "gpu_hours_blind", QuantityRatio: "scaling", QuantityNodes: "service", QuantityCost: "service", QuantityRevenue: "service"}[c.Quantity]
+		c.Group = map[string]string{QuantityStepTime: "step_time", QuantityActivation: "activation_memory", QuantityPeak: "peak_memory", QuantityHours: "gpu_hours_blind", QuantityRatio: "scaling", QuantityNodes: "service", QuantityCost: "service", QuantityRevenue: "service"}[c.Quantity]
 		if c.Group == "" {
 			c.Group = "throughput"
 		}

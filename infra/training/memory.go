@@ -178,11 +178,21 @@ func MemoryOf(s *Shape, l Layout, st Stack, state State) Memory {
 	if l.Shard == ShardParameters {
 		// The gathered layer and the next one, and a gradient of one.
 		m.Working += layer * (2*state.Weight + state.Gradient)
+		if l.PP > 1 {
+			// Micro-batches follow each other too quickly to gather for each: a
+			// stage keeps its weights and gradients whole during a step.
+			m.Working += (dense + experts) * (state.Weight + state.Gradient)
+		}
 	}
 	tokens := float64(l.MicroBatch) * float64(l.SeqLen) / float64(l.CP)
 	if l.PP == 1 {
-		// Logits in half precision, in 32 bits, and their gradient.
-		m.Working += tokens * float64(s.Vocab) / float64(l.TP) * 8
+		// Logits in half precision, and in 32 bits with their gradient in their
+		// place; or half precision alone.
+		perLogit := 8.0
+		if st.FusedLoss {
+			perLogit = 2
+		}
+		m.Working += tokens * float64(s.Vocab) / float64(l.TP) * perLogit
 	}
 	if l.Recompute == RecomputeFull {
 		one := l

@@ -31,16 +31,19 @@ func (c *Constants) Predict(k *Case) (float64, Layout, error) {
 	d := c.Device(k.GPU)
 	l := k.Layout
 	switch k.Quantity {
-	case QuantityActivation:
+	case QuantityActivation, QuantityPeak:
 		l = l.withDefaults()
 		if l.DP == 1 && k.GPUs > 0 && k.Layout.DP == 0 {
 			l.DP = max(1, k.GPUs/(l.TP*l.PP*l.CP))
 		}
 		if l.MicroBatch == 0 {
-			return 0, l, errors.New("activation memory needs micro_batch")
+			return 0, l, fmt.Errorf("%s needs micro_batch", k.Quantity)
 		}
 		if err := l.Check(k.Shape); err != nil {
 			return 0, l, err
+		}
+		if k.Quantity == QuantityPeak {
+			return MemoryOf(k.Shape, l, st, st.State).Total() / (1 << 30), l, nil
 		}
 		return Activations(k.Shape, l, st) / (1 << 30), l, nil
 	case QuantityHours:

@@ -26,6 +26,9 @@ type Stack struct {
 	HideData bool
 	// GradientBytes is what one gradient takes on the wire.
 	GradientBytes float64
+	// FusedLoss is a loss kernel that keeps half-precision logits only and writes
+	// their gradient in their place.
+	FusedLoss bool
 	// State is what is kept per parameter.
 	State State
 	Slow  float64
@@ -57,8 +60,9 @@ type Times struct {
 const optimizerBytes = 54
 
 // lossBytes is the traffic of the loss per logit beside the product itself:
-// cast to 32 bits, the maximum, the sum, and the gradient.
-const lossBytes = 24
+// cast to 32 bits, the maximum, the sum, and the gradient; a fused kernel reads
+// half-precision logits twice and writes them once.
+const lossBytes, fusedLossBytes = 24, 6
 
 // hostAdam is the rate at which one GPU's share of its host makes optimizer
 // steps, in bytes/s of state: an eighth of about 200 GB/s of memory bandwidth.
@@ -344,10 +348,13 @@ func StepTime(d roofline.Device, s *Shape, l Layout, st Stack) (Times, error) {
 	if dtype == "fp8" {
 		dtype = "bf16"
 	}
-	head := 0.0
+	head, perLogit := 0.0, float64(lossBytes)
+	if st.FusedLoss {
+		perLogit = fusedLossBytes
+	}
 	if s.Vocab > 0 {
 		head = d.Gemm(dtype, tokens, v, h, 1, half) + d.Gemm(dtype, tokens, h, v, 1, half) + d.Gemm(dtype, h, v, tokens, 1, half) +
-			d.Stream(tokens*v*lossBytes, 6)
+			d.Stream(tokens*v*perLogit, 6)
 	}
 	out.Head = head * m
 	p := float64(l.PP)

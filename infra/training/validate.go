@@ -80,12 +80,12 @@ type Report struct {
 }
 
 // summaryKeys name the groups in the summary.
-var summaryKeys = map[string]string{"step_time": "step_time", "activation_memory": "activation_memory", "throughput": "throughput", "gpu_hours_blind": "gpu_hours", "scaling": "scaling", "service": "service"}
+var summaryKeys = map[string]string{"step_time": "step_time", "activation_memory": "activation_memory", "peak_memory": "peak_memory", "throughput": "throughput", "gpu_hours_blind": "gpu_hours", "scaling": "scaling", "service": "service"}
 
 // SummaryGroups is the order of the groups in a table.
-var SummaryGroups = []string{"step_time", "activation_memory", "throughput", "gpu_hours", "scaling", "service"}
+var SummaryGroups = []string{"step_time", "activation_memory", "peak_memory", "throughput", "gpu_hours", "scaling", "service"}
 
-var units = map[string]string{QuantityStepTime: "s", QuantityActivation: "GiB", QuantityTokens: "tokens/s", QuantityHardware: "TFLOP/s", QuantityModel: "TFLOP/s", QuantityHours: "h", QuantityRatio: "1", QuantityNodes: "1", QuantityCost: "USD", QuantityRevenue: "USD"}
+var units = map[string]string{QuantityStepTime: "s", QuantityActivation: "GiB", QuantityPeak: "GiB", QuantityTokens: "tokens/s", QuantityHardware: "TFLOP/s", QuantityModel: "TFLOP/s", QuantityHours: "h", QuantityRatio: "1", QuantityNodes: "1", QuantityCost: "USD", QuantityRevenue: "USD"}
 
 // validation is everything that predictions need, computed once: the constants
 // from all measurements and, for each model, from all others' measurements.
@@ -217,7 +217,7 @@ func (v *validation) interval(class, group, model string) float64 {
 		}
 		if r.class == class {
 			own = append(own, math.Abs(r.e))
-		} else if whole(r.group) == whole(group) && group != "activation_memory" && r.group != "activation_memory" {
+		} else if whole(r.group) == whole(group) && !memory(group) && !memory(r.group) {
 			others = append(others, math.Abs(r.e))
 		}
 	}
@@ -245,7 +245,7 @@ func (v *validation) interval(class, group, model string) float64 {
 // run. Both are assumptions. Memory depends on neither, and step times by
 // pipelines on one software only.
 func (v *validation) unknown(k *Case) float64 {
-	if k.Quantity == QuantityActivation || k.Stack == "service" {
+	if memory(k.Group) || k.Stack == "service" {
 		return 0
 	}
 	u := 0.0
@@ -265,6 +265,9 @@ func (v *validation) unknown(k *Case) float64 {
 func whole(group string) bool {
 	return group == "gpu_hours_blind" || group == "scaling" || group == "service"
 }
+
+// memory says whether a group predicts bytes and not time.
+func memory(group string) bool { return group == "activation_memory" || group == "peak_memory" }
 
 // student80 is the 90 % point of Student's distribution, by its expansion in the
 // degrees of freedom (Abramowitz and Stegun 26.7.5).
@@ -376,7 +379,7 @@ func fittedOn(cases []Case) []string {
 		line("loss.llm-foundry, .kept, .attention", "llm-foundry"),
 		line("loss.torchtitan", "torchtitan"),
 		line("loss.blind (whole runs; one factor)", "blind"),
-		"activation memory, scaling ratios and the service: nothing is fitted; Volta takes Ampere's shares",
+		"memory, scaling ratios and the service: nothing is fitted; Volta takes Ampere's shares",
 		"every error is of constants fitted without any run of the case's own model; priors count as observations",
 	}
 }

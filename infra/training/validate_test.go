@@ -24,6 +24,7 @@ func TestValidationMeetsItsTargets(t *testing.T) {
 	}{
 		"step_time":         {4, 0.022, 0.046}, // what Calculon reaches on the same four
 		"activation_memory": {8, 0.05, 0.05},
+		"peak_memory":       {20, 0.25, 0.4},
 		"throughput":        {250, 0.06, 0.5},
 		"gpu_hours":         {6, 0.3, 0.7},
 		"scaling":           {2, 0.15, 0.2},
@@ -56,6 +57,32 @@ func TestValidationMeetsItsTargets(t *testing.T) {
 		if r := c.Fitted / c.Prior; r < 0.4 || r > 2.5 {
 			t.Errorf("%s moved from %v to %v: it fits something else than its meaning", c.Name, c.Prior, c.Fitted)
 		}
+	}
+}
+
+// What ran on a GPU fits that GPU: the memory model refuses none of the runs whose
+// layout is known.
+func TestNoMeasuredRunIsRefused(t *testing.T) {
+	cases, _ := EmbeddedCases()
+	c, _ := Default()
+	n := 0
+	for i := range cases {
+		k := &cases[i]
+		l := k.Layout
+		if !fitted(k) || l.TP == 0 || l.MicroBatch == 0 || (l.PP > 1 && l.Interleave == 0) {
+			continue
+		}
+		st, err := c.Stack(k.Stack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		if err := Fits(k.Shape, l.withDefaults(), st, st.State, k.GPU); err != nil {
+			t.Errorf("%s ran, and is refused: %v", k.Name, err)
+		}
+	}
+	if n < 200 {
+		t.Errorf("only %d runs", n)
 	}
 }
 
