@@ -81,7 +81,7 @@ func TestFunctions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g, err := formula.Build([]formula.Quantity{{Name: "x", Formula: f, Unit: p}}, formula.Options{Functions: Functions()})
+		g, err := formula.Build([]formula.Quantity{{Name: "x", Formula: f, Unit: p}}, formula.Options{Functions: Functions(nil)})
 		if err != nil {
 			return 0, err
 		}
@@ -99,6 +99,10 @@ func TestFunctions(t *testing.T) {
 	}{
 		{`accelerator("h100-pcie", "fp16")`, "TFLOP/s", 756.5},
 		{`accelerator("a100-sxm-80", "memory")`, "GiB", 80},
+		{`rental("h100-pcie", "lambda", "on_demand", "2023-06-30")`, "USD/h", 1.99},
+		{`rental("a100-sxm-40", "AWS", "1y", "2021-01-01")`, "USD/h", 19.22 / 8},
+		{`model("gpt-3-175b", "context")`, "tokens", 2048},
+		{`electricity("us", "2004-06-30")`, "USD/kWh", 0.0525},
 		// The price book: gpt-4o-mini at 0.15 and 0.60 USD per million tokens.
 		{`api_price("openai/gpt-4o-mini", "input", "2026-07-01")`, "USD/Mtok", 0.15},
 		{`api_price("gpt-4o-mini", "output", "2026-07-01")`, "USD/Mtok", 0.60},
@@ -108,6 +112,12 @@ func TestFunctions(t *testing.T) {
 		}
 	}
 	for f, says := range map[string]string{
+		`rental("h100-pcie", "lambda", "3y", "2023-06-30")`:  "no offer of h100-pcie by lambda, 3y",
+		`rental("h100-pcie", "lambda", "1y", "1999-01-01")`:  "none until then",
+		`model("gpt-3-175b", "size")`:                        "parameters, active",
+		`model("gpt-33", "active")`:                          `no model "gpt-33"`,
+		`electricity("us", "1950-01-01")`:                    "or before",
+		`electricity("mars", "2026-01-01")`:                  `no power price "mars"`,
 		`accelerator("h1000", "fp16")`:                       `no accelerator "h1000"`,
 		`accelerator("h100-pcie", "fp3")`:                    "no peak rate",
 		`api_price("gpt-4o-minni", "input", "2026-07-01")`:   "price list --search",

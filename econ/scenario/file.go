@@ -12,6 +12,7 @@ import (
 	"github.com/stratahq/strata/econ/block"
 	"github.com/stratahq/strata/econ/dist"
 	"github.com/stratahq/strata/econ/formula"
+	"github.com/stratahq/strata/infra/catalog"
 	"github.com/stratahq/strata/unit"
 )
 
@@ -77,6 +78,24 @@ func (b *builder) file(name string, data []byte, above []string) {
 			}
 			b.file(path, data, append(above[:len(above):len(above)], name))
 		}
+	}
+	fields["catalog"] = func(n *yaml.Node) {
+		text, ok := r.Text(n, "catalog")
+		if !ok {
+			return
+		}
+		path := beside(dir, text)
+		data, err := b.o.Read(path)
+		if err != nil {
+			r.Fail(n, "catalog", "cannot read %s: %v", text, err)
+			return
+		}
+		c, err := catalog.Parse(path, data)
+		if err != nil {
+			r.Fail(n, "catalog", "%v", err)
+			return
+		}
+		b.catalog = c
 	}
 	fields["blocks"] = func(n *yaml.Node) {
 		for _, k := range r.Blocks(n, "blocks") {

@@ -25,6 +25,7 @@ import (
 	"github.com/stratahq/strata/econ/block"
 	"github.com/stratahq/strata/econ/dist"
 	"github.com/stratahq/strata/econ/formula"
+	"github.com/stratahq/strata/infra/catalog"
 	"github.com/stratahq/strata/unit"
 )
 
@@ -119,7 +120,7 @@ func Parse(name string, data []byte, o Options) (*Scenario, error) {
 	if err := b.errs.Sorted(); err != nil {
 		return nil, err
 	}
-	g, err := formula.Build(quantities, formula.Options{Months: s.Months, Functions: append(block.Functions(), o.Functions...)})
+	g, err := formula.Build(quantities, formula.Options{Months: s.Months, Functions: append(block.Functions(b.catalog), o.Functions...)})
 	if err != nil {
 		return nil, err
 	}
@@ -154,6 +155,7 @@ type builder struct {
 	order    []string
 	variants map[string]*change
 	showPos  []formula.Pos
+	catalog  *catalog.Catalog // nil: the embedded one
 	limits   map[string]limit
 	reported map[string]unit.Quantity // of formulas whose unit was inferred
 }

@@ -274,6 +274,31 @@ func TestExamples(t *testing.T) {
 	}
 }
 
+// A scenario's own catalog file stands over the embedded catalog.
+func TestCatalog(t *testing.T) {
+	files := map[string]string{
+		"d/s.yaml":    "catalog: own.yaml\nquantities:\n  rent: {formula: 'rental(\"h100-pcie\", \"us\", \"on_demand\", \"2026-10-01\")', unit: USD/h}\n  peak: = accelerator(\"h100-pcie\", \"fp16\")\n",
+		"d/own.yaml":  "offers:\n- {provider: us, accelerator: h100-pcie-80, date: 2026-09-01, prices: {on_demand: 1.50 USD/h}, source: our contract}\n",
+		"d/bad.yaml":  "catalog: lost.yaml\nquantities: {a: 1}\n",
+		"d/bad2.yaml": "catalog: s.yaml\nquantities: {a: 1}\n",
+	}
+	read := func(path string) ([]byte, error) {
+		if s, ok := files[path]; ok {
+			return []byte(s), nil
+		}
+		return nil, fs.ErrNotExist
+	}
+	s, err := Load("d/s.yaml", Options{Read: read})
+	if err != nil || math.Abs(s.Values["rent"]*3600-1.5) > 1e-9 || s.Values["peak"] != 756.5e12 {
+		t.Errorf("%v, %v", s, err)
+	}
+	for file, says := range map[string]string{"d/bad.yaml": "d/bad.yaml:1:10: catalog: cannot read lost.yaml", "d/bad2.yaml": "d/s.yaml"} {
+		if _, err := Load(file, Options{Read: read}); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
 func TestCounts(t *testing.T) {
 	for _, n := range []string{"16", "16 GPUs", "16 gpus", "16 GPU"} {
 		s, err := Parse("s.yaml", []byte("quantities:\n  a: {block: gpu_server, capital: 1 USD, price: 1 USD/h, gpus: "+n+"}\n"), Options{})

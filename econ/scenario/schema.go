@@ -74,6 +74,7 @@ func Schema() map[string]any {
 			"title": text("a name for people"), "about": text("what it asks"), "source": text("where its figures come from"),
 			"include": object{"description": "files whose quantities come first", "anyOf": []object{{"type": "string"}, {"type": "array", "items": object{"type": "string"}}}},
 			"seed":    object{"type": "integer", "minimum": 0}, "samples": object{"type": "integer", "minimum": 16, "maximum": MaxSamples}, "months": object{"type": "integer", "minimum": 1, "maximum": MaxMonths},
+			"catalog":    text("a catalog file whose entries stand over the embedded ones"),
 			"show":       object{"type": "array", "items": object{"type": "string"}, "description": "the quantities that matter most"},
 			"quantities": object{"type": "object", "patternProperties": object{`^[a-z][a-z0-9_.]*$`: object{"$ref": "#/$defs/entry"}}, "additionalProperties": false},
 			"variants":   object{"type": "object", "additionalProperties": object{"type": "object", "properties": object{"about": text("what it changes")}, "additionalProperties": object{"$ref": "#/$defs/figure"}}},
