@@ -179,6 +179,29 @@ func TestChildDiesLoading(t *testing.T) {
 	}
 }
 
+// TestKilledAgainAndAgain: children of a model that was served once are started
+// again however often they die, also while they load.
+func TestKilledAgainAndAgain(t *testing.T) {
+	e := start(t, Config{Path: stories, Threads: 1})
+	last := waitState(t, e, StateReady, 30*time.Second).PID
+	for range maxStillborn + 2 {
+		kill(t, last)
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+			if s := e.Status(); s.PID != 0 && s.PID != last {
+				last = s.PID
+				break
+			} else if s.State == StateFailed {
+				t.Fatalf("it was given up: %+v", s)
+			}
+			if time.Now().After(end) {
+				t.Fatalf("no new child: %+v", e.Status())
+			}
+		}
+	}
+	waitState(t, e, StateReady, 30*time.Second)
+	collect(t, e, complete("Once", 2))
+}
+
 func TestMissingLibraries(t *testing.T) {
 	e, err := New(Config{Path: stories, Libraries: t.TempDir()}, Deps{Command: childCommand()})
 	if err != nil {

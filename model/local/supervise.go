@@ -25,8 +25,12 @@ const (
 	// proven is how long a child must have lived to end a row of deaths.
 	proven = time.Minute
 	// maxStillborn is how many children may die in a row while loading before
-	// the model counts as one that cannot be served.
+	// the model counts as one that cannot be served. A model that was ready once
+	// is no such: its children die of something else, which may pass.
 	maxStillborn = 3
+	// revive is how long after that another child is tried, in case it was not
+	// the model that they died of.
+	revive = time.Minute
 	// recheck is how often a failed engine looks whether its file has changed,
 	// and one without files whether they have appeared.
 	recheck = 2 * time.Second
@@ -38,7 +42,7 @@ const (
 func (e *Engine) supervise(ctx context.Context) {
 	defer close(e.done)
 	defer e.update(func(s *Status) { s.State, s.Detail, s.PID = StateOff, "the engine is stopped", 0 })
-	deaths, stillborn := 0, 0
+	deaths, stillborn, served := 0, 0, false
 	for ctx.Err() == nil {
 		spec, err := e.prepare(ctx)
 		if ctx.Err() != nil {
@@ -51,7 +55,7 @@ func (e *Engine) supervise(ctx context.Context) {
 				e.awaitFiles(ctx)
 			} else {
 				e.setFailed(StateFailed, err.Error(), err)
-				e.awaitChange(ctx, e.cfg.Path)
+				e.awaitChange(ctx, e.cfg.Path, 0)
 			}
 			continue
 		}
@@ -65,14 +69,18 @@ func (e *Engine) supervise(ctx context.Context) {
 		}
 		deaths++
 		if wasReady {
-			stillborn = 0
+			stillborn, served = 0, true
 		} else {
 			stillborn++
 		}
-		if final || stillborn >= maxStillborn {
+		if final || stillborn >= maxStillborn && !served {
 			e.setFailed(StateFailed, err.Error(), err)
-			e.awaitChange(ctx, spec.Model)
-			deaths, stillborn = 0, 0
+			limit := revive
+			if final {
+				limit = 0 // the child itself said that the file is at fault
+			}
+			e.awaitChange(ctx, spec.Model, limit)
+			deaths, stillborn, served = 0, 0, false
 			continue
 		}
 		pause := min(firstBackoff<<min(deaths-1, 20), maxBackoff)
@@ -118,14 +126,20 @@ func (e *Engine) awaitFiles(ctx context.Context) {
 	}
 }
 
-// awaitChange waits until the model file changes.
-func (e *Engine) awaitChange(ctx context.Context, path string) {
+// awaitChange waits until the model file changes, or for limit if it is not 0.
+func (e *Engine) awaitChange(ctx context.Context, path string, limit time.Duration) {
 	was, _ := os.Stat(path)
+	var deadline <-chan time.Time // nil never fires
+	if limit > 0 {
+		deadline = time.After(limit)
+	}
 	tick := time.NewTicker(recheck)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-deadline:
 			return
 		case <-tick.C:
 			is, err := os.Stat(path)
