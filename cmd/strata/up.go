@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -55,6 +56,8 @@ func runUp(cmd *cobra.Command, _ []string) error {
 		return usagef("--log-level %q: use debug, info, warn or error", name)
 	}
 	o := server.Options{Env: os.Getenv, Log: slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))}
+	log.SetFlags(0)
+	log.SetOutput(libraryLog{o.Log})
 	o.Addr, _ = flags.GetString("addr")
 	o.DataDir, _ = flags.GetString("data")
 	o.ConfigFile, _ = flags.GetString("config")
@@ -109,6 +112,20 @@ func runUp(cmd *cobra.Command, _ []string) error {
 	waiter.Wait()
 	<-watched
 	return err
+}
+
+// libraryLog takes what libraries write with package log. net/http quotes there
+// the bytes that an upstream sent unasked, which may be anything: the quotation
+// is left out.
+type libraryLog struct{ log *slog.Logger }
+
+func (l libraryLog) Write(p []byte) (int, error) {
+	text, _, quoted := strings.Cut(strings.TrimSpace(string(p)), " starting with ")
+	if quoted {
+		text += "; what it was is left out"
+	}
+	l.log.Warn(text)
+	return len(p), nil
 }
 
 // printStart tells what was found, one address and one next command.

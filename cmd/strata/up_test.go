@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"log"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -24,6 +26,16 @@ func TestPrintStart(t *testing.T) {
 		if strings.Contains(b.String(), forbidden) {
 			t.Errorf("%q is shown though there is none:\n%s", forbidden, b.String())
 		}
+	}
+}
+
+func TestLibraryLogQuotesNobody(t *testing.T) {
+	var b bytes.Buffer
+	std := log.New(libraryLog{slog.New(slog.NewTextHandler(&b, nil))}, "", 0)
+	std.Printf("Unsolicited response received on idle HTTP channel starting with %q; err=%v", "sk-secret-of-an-upstream", nil)
+	std.Print("something else")
+	if got := b.String(); strings.Contains(got, "sk-secret") || !strings.Contains(got, "Unsolicited response received on idle HTTP channel;") || !strings.Contains(got, "something else") {
+		t.Errorf("%s", got)
 	}
 }
 
