@@ -100,6 +100,8 @@ func TestFunctions(t *testing.T) {
 		{`accelerator("h100-pcie", "fp16")`, "TFLOP/s", 756.5},
 		{`accelerator("a100-sxm-80", "memory")`, "GiB", 80},
 		{`rental("h100-pcie", "lambda", "on_demand", "2023-06-30")`, "USD/h", 1.99},
+		// 3.49 in 2024 for another machine; eight of them on 2026-09-20 are 3.99.
+		{`rental("h100-sxm-80", "lambda", "on_demand", "2026-10-01")`, "USD/h", 3.99},
 		{`rental("a100-sxm-40", "AWS", "1y", "2021-01-01")`, "USD/h", 19.22 / 8},
 		{`model("gpt-3-175b", "context")`, "tokens", 2048},
 		{`electricity("us", "2004-06-30")`, "USD/kWh", 0.0525},

@@ -173,11 +173,11 @@ func TestScopes(t *testing.T) {
 }
 
 func TestFunction(t *testing.T) {
-	twice := Function{Name: "peak", Texts: 1, Params: []Param{{"count", unit.One}}, Bind: func(texts []string) (unit.Unit, func([]float64) float64, error) {
+	twice := Function{Name: "peak", Texts: 1, Params: []Param{{"count", unit.One}}, Bind: func(texts []string) (Bound, error) {
 		if texts[0] != "a100" {
-			return unit.Unit{}, nil, errors.New(`no accelerator "` + texts[0] + `"`)
+			return Bound{}, errors.New(`no accelerator "` + texts[0] + `"`)
 		}
-		return u("TFLOP/s"), func(a []float64) float64 { return 312e12 * a[0] }, nil
+		return Bound{u("TFLOP/s"), func(a []float64) float64 { return 312e12 * a[0] }, "data sheet"}, nil
 	}}
 	gpu := "a100"
 	text := Quantity{Name: "gpu", Text: &gpu}
@@ -185,6 +185,9 @@ func TestFunction(t *testing.T) {
 	g, err := Build([]Quantity{text, input("n", "8"), calc("out", "TFLOP/s", "peak(gpu, n) + peak(\"a100\", month)")}, o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if q, _ := g.Quantity("out"); len(q.LookedUp()) != 1 || q.LookedUp()[0] != "data sheet" {
+		t.Errorf("looked up in %q", q.LookedUp())
 	}
 	p, _ := g.Program([]string{"out"}, nil)
 	out := make([]float64, 1)

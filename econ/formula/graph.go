@@ -63,7 +63,15 @@ type Function struct {
 	Doc, Source string
 	// Bind makes the function for these texts. It is called when a graph is
 	// built, so that a wrong name is found then.
-	Bind func(texts []string) (result unit.Unit, call func(args []float64) float64, err error)
+	Bind func(texts []string) (Bound, error)
+}
+
+// Bound is a [Function] made for its texts.
+type Bound struct {
+	Unit unit.Unit // of the result
+	Call func(args []float64) float64
+	// Source says where a figure that was looked up comes from; it may be "".
+	Source string
 }
 
 // Param is a parameter of a [Function].
@@ -178,6 +186,25 @@ func (q *Quantity) Uses() []*Quantity {
 	return out
 }
 
+// LookedUp says where the figures come from that the formula of q looks up
+// through Go functions, in the order of the formula.
+func (q *Quantity) LookedUp() []string {
+	var out []string
+	var walk func(*node)
+	walk = func(n *node) {
+		if n.fn != nil && n.fn.Source != "" && !slices.Contains(out, n.fn.Source) {
+			out = append(out, n.fn.Source)
+		}
+		for _, a := range n.args {
+			walk(a)
+		}
+	}
+	if q.root != nil {
+		walk(q.root)
+	}
+	return out
+}
+
 // InputsOf lists the inputs that a quantity depends on, directly or not, sorted.
 func (g *Graph) InputsOf(name string) []*Quantity {
 	seen := map[*Quantity]bool{}
@@ -264,6 +291,8 @@ func (c *checker) visit(q *Quantity) {
 			c.errs = append(c.errs, q.fault(0, "is true or false; use if(condition, 1, 0) for a number"))
 		case q.InferUnit && q.root.ref != nil:
 			q.Unit = q.root.ref.Unit
+		case q.InferUnit && q.root.fn != nil:
+			q.Unit = q.root.fn.Unit
 		case q.InferUnit:
 			q.Unit = unit.Unit{Scale: 1, Dim: t.dim}
 			if t.dim != (unit.Dim{}) {
@@ -381,19 +410,19 @@ func (c *checker) checkFunction(q *Quantity, n *node, f *Function) (typ, *syntax
 		}
 		t.series = t.series || got.series
 	}
-	u, call, err := f.Bind(texts)
+	b, err := f.Bind(texts)
 	if err != nil {
 		return typ{}, bad(n, "%v", err)
 	}
-	n.fn = &bound{call, f.Texts}
+	n.fn = &bound{b, f.Texts}
 	n.op = opFunc
-	t.dim = u.Dim
+	t.dim = b.Unit.Dim
 	return t, nil
 }
 
-// bound is a Go function made for its texts.
+// bound is a Go function in a formula, with the number of its texts.
 type bound struct {
-	call  func([]float64) float64
+	Bound
 	texts int
 }
 

@@ -248,7 +248,7 @@ func (c *compiler) square(a value, series bool) value {
 }
 
 func (c *compiler) function(n *node) value {
-	in := instruction{op: opFunc, call: n.fn.call}
+	in := instruction{op: opFunc, call: n.fn.Call}
 	varies := false
 	var args []value
 	for _, a := range n.args[n.fn.texts:] {

@@ -1,6 +1,8 @@
 package scenario
 
 import (
+	"strings"
+
 	"github.com/stratahq/strata/econ/formula"
 	"github.com/stratahq/strata/econ/sample"
 	"github.com/stratahq/strata/unit"
@@ -117,6 +119,12 @@ type GoalResult struct {
 	High      float64 `json:"high"`
 }
 
+// sourceOf is the source that the file states, or that of the figures which the
+// formula looks up.
+func sourceOf(q *formula.Quantity) string {
+	return or(q.Source, strings.Join(q.LookedUp(), "; "))
+}
+
 // neat takes the last bits off, which only say in which order floating-point
 // operations were done: 2025 is not printed as 2024.9999999999998.
 func neat(v float64) float64 { return formula.Round(v, 14) }
@@ -167,7 +175,7 @@ func (s *Scenario) Run() (*Result, error) {
 	for _, v := range intervals {
 		q, _ := s.Graph.Quantity(v.Name)
 		k := scaleOf(q.Unit)
-		f := &Figure{Value: neat(v.Value / k), Unit: UnitOf(q.Unit), Mean: neat(v.Mean / k), P2_5: neat(v.P2_5 / k), P10: neat(v.P10 / k), P50: neat(v.P50 / k), P90: neat(v.P90 / k), P97_5: neat(v.P97_5 / k), Positive: v.Positive, Invalid: v.Invalid, AsReported: q.AsReported, Input: q.IsInput(), Formula: q.Formula, Block: q.Block, Doc: q.Doc, Note: q.Note, Source: q.Source, quantity: q}
+		f := &Figure{Value: neat(v.Value / k), Unit: UnitOf(q.Unit), Mean: neat(v.Mean / k), P2_5: neat(v.P2_5 / k), P10: neat(v.P10 / k), P50: neat(v.P50 / k), P90: neat(v.P90 / k), P97_5: neat(v.P97_5 / k), Positive: v.Positive, Invalid: v.Invalid, AsReported: q.AsReported, Input: q.IsInput(), Formula: q.Formula, Block: q.Block, Doc: q.Doc, Note: q.Note, Source: sourceOf(q), quantity: q}
 		if q.Unit.Text != f.Unit {
 			f.Shown = q.Unit.Text
 		}
@@ -337,7 +345,7 @@ func (s *Scenario) explain(q *formula.Quantity, seen map[*formula.Quantity]bool)
 		return &Explanation{Name: q.Name, Text: *q.Text, Doc: q.Doc, Source: q.Source, Note: q.Note, Block: q.Block, Place: place(q)}
 	}
 	v := s.Values[q.Name]
-	e := &Explanation{Name: q.Name, Value: v / scaleOf(q.Unit), Unit: UnitOf(q.Unit), Text: formula.Show(v, q.Unit), Formula: q.Formula, Doc: q.Doc, Note: q.Note, Source: q.Source, Block: q.Block, AsReported: q.AsReported, Place: place(q)}
+	e := &Explanation{Name: q.Name, Value: v / scaleOf(q.Unit), Unit: UnitOf(q.Unit), Text: formula.Show(v, q.Unit), Formula: q.Formula, Doc: q.Doc, Note: q.Note, Source: sourceOf(q), Block: q.Block, AsReported: q.AsReported, Place: place(q)}
 	e.WithNumbers = q.WithNumbers(func(q *formula.Quantity) float64 { return s.Values[q.Name] })
 	if q.IsInput() && !s.Dists[q.Name].Certain() {
 		e.Number = s.Dists[q.Name].String()

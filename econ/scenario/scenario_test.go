@@ -292,6 +292,10 @@ func TestCatalog(t *testing.T) {
 	if err != nil || math.Abs(s.Values["rent"]*3600-1.5) > 1e-9 || s.Values["peak"] != 756.5e12 {
 		t.Errorf("%v, %v", s, err)
 	}
+	e, err := s.Explain("rent")
+	if err != nil || e.Source != "catalog, us h100-pcie-80 on 2026-09-01: our contract" || e.Text != "1.5 USD/h" {
+		t.Errorf("%+v, %v", e, err)
+	}
 	for file, says := range map[string]string{"d/bad.yaml": "d/bad.yaml:1:10: catalog: cannot read lost.yaml", "d/bad2.yaml": "d/s.yaml"} {
 		if _, err := Load(file, Options{Read: read}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", file, err)
