@@ -320,7 +320,7 @@ func showGoal(w io.Writer, s *scenario.Scenario, r *scenario.GoalResult) {
 	o, f := figureOf(out), figureOf(in)
 	fmt.Fprintf(w, "%s is %s at %s = %s\n", r.Quantity, formula.Show(o.Base(r.Target), out.Unit), r.Input, formula.Show(f.Base(r.Value), in.Unit))
 	if r.P2_5 != r.P97_5 {
-		fmt.Fprintf(w, "80 %% interval %s, 95 %% interval %s\n", interval(f, r.P10, r.P90), interval(f, r.P2_5, r.P97_5))
+		fmt.Fprintf(w, "80 %% interval %s, 95 %% interval %s, of %s draws\n", interval(f, r.P10, r.P90), interval(f, r.P2_5, r.P97_5), count(int64(r.Samples)))
 	}
 	if r.Unreached > 0 {
 		fmt.Fprintf(w, "in %s of the draws no value from %s reaches it\n", share(r.Unreached), interval(f, r.Low, r.High))

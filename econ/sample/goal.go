@@ -32,7 +32,12 @@ type Found struct {
 	Unreached float64
 	// Low and High are the bounds that were searched.
 	Low, High float64
+	// Samples is the number of draws: those of the study, at most 2,048, since each
+	// of them is solved by a hundred evaluations.
+	Samples int
 }
+
+const maxSolved = 2048
 
 // goalCells is how many parts the bounds are cut into to find where the output
 // crosses the target; the first crossing counts.
@@ -60,10 +65,14 @@ func (s *Study) Seek(g Goal) (Found, error) {
 	}
 	grid := gridOf(f.Low, f.High)
 
+	few := *s
+	few.Samples = min(s.Samples, maxSolved)
+	f.Samples = few.Samples
+
 	// Row 0 has the best guesses, the others have the draws.
-	n := s.Samples + 1
+	n := few.Samples + 1
 	in := columns(len(p.Inputs()), n)
-	drawn := s.draws(others)
+	drawn := few.draws(others)
 	for j, q := range p.Inputs() {
 		in[j][0] = q.Base
 		if k, ok := slices.BinarySearch(others, q.Name); ok {
@@ -84,7 +93,7 @@ func (s *Study) Seek(g Goal) (Found, error) {
 	}
 	v.fill(found[1:])
 	f.P2_5, f.P10, f.P50, f.P90, f.P97_5 = v.P2_5, v.P10, v.P50, v.P90, v.P97_5
-	f.Unreached = float64(v.Invalid) / float64(s.Samples)
+	f.Unreached = float64(v.Invalid) / float64(few.Samples)
 	return f, nil
 }
 
@@ -160,7 +169,7 @@ func solve(p *formula.Program, in [][]float64, at int, grid []float64, target fl
 			before[i] = d
 		}
 	}
-	for range 60 {
+	for range 50 {
 		for i := range x {
 			x[i] = lo[i] + (hi[i]-lo[i])/2
 		}

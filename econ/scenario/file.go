@@ -325,7 +325,7 @@ func (b *builder) own(full, scope string, e *entry) formula.Quantity {
 		}
 	}
 	b.annotate(&q, e)
-	q.Min, q.Max = b.number2(full, e, e.min, q.Unit, math.NaN()), b.number2(full, e, e.max, q.Unit, math.NaN())
+	q.Min, q.Max = b.figure(full, e, e.min, q.Unit, math.NaN()), b.figure(full, e, e.max, q.Unit, math.NaN())
 	b.within(&q, e)
 	return q
 }
@@ -369,8 +369,8 @@ func (b *builder) number(full string, e *entry, want *unit.Unit) (dist.Dist, boo
 	return d, true
 }
 
-// number2 reads a plain figure beside a quantity, such as what was reported.
-func (b *builder) number2(full string, e *entry, text string, u unit.Unit, missing float64) float64 {
+// figure reads a plain figure beside a quantity, such as what was reported.
+func (b *builder) figure(full string, e *entry, text string, u unit.Unit, missing float64) float64 {
 	if text == "" {
 		return missing
 	}
@@ -401,11 +401,11 @@ func (b *builder) annotate(q *formula.Quantity, e *entry) {
 		q.Reported = &r.Base
 		b.reported[q.Name] = r
 	} else if e.reported != "" {
-		v := b.number2(q.Name, e, e.reported, q.Unit, 0)
+		v := b.figure(q.Name, e, e.reported, q.Unit, 0)
 		q.Reported = &v
 	}
 	if e.likeForLike != "" {
-		v := b.number2(q.Name, e, e.likeForLike, q.Unit, 0)
+		v := b.figure(q.Name, e, e.likeForLike, q.Unit, 0)
 		q.LikeForLike = &v
 	}
 	if (e.likeForLike != "") != (e.asReported != "") {

@@ -117,6 +117,8 @@ type GoalResult struct {
 	Unreached float64 `json:"unreached"`
 	Low       float64 `json:"low"`
 	High      float64 `json:"high"`
+	// Samples is the number of draws behind the percentiles.
+	Samples int `json:"samples"`
 }
 
 // sourceOf is the source that the file states, or that of the figures which the
@@ -301,7 +303,7 @@ func (s *Scenario) Seek(name, target, input, low, high string) (*GoalResult, err
 		return nil, err
 	}
 	k := scaleOf(in.Unit)
-	return &GoalResult{Quantity: name, Target: g.Target / scaleOf(q.Unit), Unit: UnitOf(q.Unit), Input: input, InputUnit: UnitOf(in.Unit), Value: f.Value / k, P2_5: f.P2_5 / k, P10: f.P10 / k, P50: f.P50 / k, P90: f.P90 / k, P97_5: f.P97_5 / k, Unreached: f.Unreached, Low: f.Low / k, High: f.High / k}, nil
+	return &GoalResult{Quantity: name, Target: g.Target / scaleOf(q.Unit), Unit: UnitOf(q.Unit), Input: input, InputUnit: UnitOf(in.Unit), Value: f.Value / k, P2_5: f.P2_5 / k, P10: f.P10 / k, P50: f.P50 / k, P90: f.P90 / k, P97_5: f.P97_5 / k, Unreached: f.Unreached, Low: f.Low / k, High: f.High / k, Samples: f.Samples}, nil
 }
 
 // Explanation says where a quantity comes from.
