@@ -117,6 +117,7 @@ func TestPlanRefuses(t *testing.T) {
 	}{
 		{[]string{"plan", bad}, exitUsage, []string{"bad.yaml:6:", "gpu.utilization", `"utilisation"`, "bad.yaml:5:", "reversed range"}},
 		{[]string{"plan", filepath.Join(dir, "none.yaml")}, exitUsage, []string{"none.yaml"}},
+		{[]string{"plan", dir}, exitUsage, []string{"directory"}},
 		{[]string{"plan", unused}, exitUsage, []string{"in the variant v: ", "unused.yaml:3:", "expected USD"}},
 		{[]string{"plan"}, exitUsage, []string{"accepts 1 arg"}},
 		{[]string{"plan", reportFile, "--variant", "uncertian"}, exitUsage, []string{`"uncertain"`}},

@@ -452,7 +452,8 @@ func (s *Scenario) Uncertain() []string {
 func IsInputError(err error) bool {
 	var errs formula.Errors
 	var one *formula.Error
-	return errors.As(err, &errs) || errors.As(err, &one) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
+	var path *fs.PathError // not there, not readable, a directory
+	return errors.As(err, &errs) || errors.As(err, &one) || errors.As(err, &path) || errors.Is(err, fs.ErrNotExist)
 }
 
 // beside is the path of a file named in another file.
