@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -99,7 +100,11 @@ func powerLoss(t *testing.T, seed uint64, lie bool) (lost int) {
 }
 
 func TestPowerLossTakesNoSettledCall(t *testing.T) {
-	for seed := range uint64(8) {
+	losses := uint64(8)
+	if os.Getenv("STRATA_SOAK") != "" {
+		losses = 200
+	}
+	for seed := range losses {
 		if lost := powerLoss(t, seed, false); lost > 0 {
 			t.Errorf("seed %d: %d settled calls are lost", seed, lost)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 
@@ -99,7 +100,11 @@ func powerLoss(t *testing.T, seed uint64, prepare func(*DB)) (lost int) {
 }
 
 func TestPowerLossTakesNoDurableWrite(t *testing.T) {
-	for seed := range uint64(12) {
+	losses := uint64(12)
+	if os.Getenv("STRATA_SOAK") != "" {
+		losses = 200
+	}
+	for seed := range losses {
 		if lost := powerLoss(t, seed, func(*DB) {}); lost > 0 {
 			t.Errorf("seed %d: %d acknowledged writes are lost", seed, lost)
 		}
