@@ -33,10 +33,10 @@ type Explanation struct {
 // quantity that was explained before in the tree is named again without what is
 // below it.
 func (s *Scenario) Explain(name string) (*Explanation, error) {
-	if _, ok := s.Graph.Quantity(name); !ok {
-		return nil, &formula.Error{Pos: formula.Pos{File: s.File}, Message: "there is no quantity " + quote(name) + formula.Suggest(name, s.Graph.Names())}
+	q, ok := s.Graph.Quantity(name)
+	if !ok {
+		return nil, s.unknown(name)
 	}
-	q, _ := s.Graph.Quantity(name)
 	return s.explain(q, map[*formula.Quantity]bool{}), nil
 }
 

@@ -266,9 +266,27 @@ func (s *Scenario) Drivers(name string) (*Drivers, error) {
 func (s *Scenario) number(name string) (*formula.Quantity, error) {
 	q, ok := s.Graph.Quantity(name)
 	if !ok || q.Text != nil {
-		return nil, &formula.Error{Pos: formula.Pos{File: s.File}, Message: "there is no quantity " + quote(name) + formula.Suggest(name, s.Graph.Names())}
+		return nil, s.unknown(name)
 	}
 	return q, nil
+}
+
+// unknown is the fault of a name that is no quantity. The name of a group comes
+// with what is in it.
+func (s *Scenario) unknown(name string) *formula.Error {
+	message := "there is no quantity " + quote(name)
+	var inside []string
+	for _, n := range s.Graph.Names() {
+		if strings.HasPrefix(n, name+".") {
+			inside = append(inside, n)
+		}
+	}
+	if len(inside) > 0 {
+		message += "; it is a group of " + strings.Join(inside, ", ")
+	} else {
+		message += formula.Suggest(name, s.Graph.Names())
+	}
+	return &formula.Error{Pos: formula.Pos{File: s.File}, Message: message}
 }
 
 func quote(s string) string { return `"` + s + `"` }

@@ -104,6 +104,9 @@ func TestExplanation(t *testing.T) {
 	if len(seen) < 4 {
 		t.Errorf("only %v is explained", seen)
 	}
+	if _, err := s.Explain("infer"); err == nil || !strings.Contains(err.Error(), "a group of infer.a100.cost_per_1k, ") {
+		t.Errorf("a group: %v", err)
+	}
 	if _, err := s.Explain("infer.h100_margn"); err == nil || !strings.Contains(err.Error(), `"infer.h100_margin"`) {
 		t.Errorf("an unknown quantity: %v", err)
 	}

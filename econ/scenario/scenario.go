@@ -254,7 +254,11 @@ func (b *builder) apply() {
 	if b.s.Variant != "" {
 		v, ok := b.variants[b.s.Variant]
 		if !ok {
-			b.fail(formula.Pos{File: b.s.File}, "", "there is no variant %q%s; there are: %s", b.s.Variant, formula.Suggest(b.s.Variant, names), strings.Join(names, ", "))
+			there := "the file has none"
+			if len(names) > 0 {
+				there = "there are: " + strings.Join(names, ", ")
+			}
+			b.fail(formula.Pos{File: b.s.File}, "", "there is no variant %q%s; %s", b.s.Variant, formula.Suggest(b.s.Variant, names), there)
 			return
 		}
 		for _, path := range v.order {
