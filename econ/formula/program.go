@@ -72,7 +72,13 @@ func (g *Graph) Program(outputs []string, vary []string) (*Program, error) {
 	for _, q := range p.outputs {
 		need(q)
 	}
-	c := &compiler{p: p, where: map[*Quantity]value{}}
+	c := &compiler{p: p, where: map[*Quantity]value{}, uses: map[*Quantity]int{}}
+	for q := range needed {
+		c.countUses(q)
+	}
+	for _, q := range p.outputs {
+		c.uses[q]++ // never the last use
+	}
 	for _, q := range g.order {
 		if !needed[q] || q.Text != nil {
 			continue
@@ -120,10 +126,34 @@ type value struct {
 }
 
 type compiler struct {
-	p           *Program
-	where       map[*Quantity]value
+	p     *Program
+	where map[*Quantity]value
+	// uses counts where the column of a quantity is still needed. After the last
+	// one it is reused, so that few columns are in the processor's cache.
+	uses        map[*Quantity]int
 	freeScalars []ref
 	freeSeries  []ref
+}
+
+// countUses counts the names in the formula of q.
+func (c *compiler) countUses(q *Quantity) {
+	if q.root == nil {
+		return
+	}
+	if other := q.root.ref; other != nil {
+		c.uses[other]++ // q is another name of the same column: both keep it
+		c.uses[q]++
+	}
+	var walk func(*node)
+	walk = func(n *node) {
+		if n.ref != nil {
+			c.uses[n.ref]++
+		}
+		for _, a := range n.args {
+			walk(a)
+		}
+	}
+	walk(q.root)
 }
 
 func (c *compiler) scalar() ref {
@@ -210,7 +240,11 @@ func (c *compiler) compile(n *node) value {
 		if n.ref == nil { // month
 			return c.emit(opMonth, true)
 		}
-		return c.where[n.ref]
+		v := c.where[n.ref]
+		if c.uses[n.ref]--; c.uses[n.ref] == 0 {
+			v.kept = false
+		}
+		return v
 	}
 	if n.fn != nil {
 		return c.function(n)
