@@ -13,7 +13,7 @@ ARGS ?=
 VCS := $(shell git rev-parse --is-inside-work-tree >/dev/null 2>&1 && echo true || echo false)
 
 .PHONY: up
-up: build ## build, and start gateway and console on 127.0.0.1:4000 (ARGS="--addr :4001")
+up: build ## build, and start gateway and console on 127.0.0.1:4000 (ARGS="--addr 127.0.0.1:4001")
 	bin/strata up $(ARGS)
 
 .PHONY: build

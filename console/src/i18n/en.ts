@@ -427,6 +427,7 @@ export const en = {
   'books.zone': 'Business time zone',
   'books.upstreams': 'Upstreams',
   'books.key_from': 'key from {source}',
+  'books.without_sample': 'sample calls are not in the books',
   'books.key_literal': 'key in the configuration',
   'books.price_book': 'Price book',
   'books.price_book_value': '{n} prices, {date}',

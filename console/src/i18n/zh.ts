@@ -427,6 +427,7 @@ export const zh: Messages = {
   'books.zone': '业务时区',
   'books.upstreams': '上游',
   'books.key_from': '密钥来自 {source}',
+  'books.without_sample': '示例调用不入账',
   'books.key_literal': '密钥在配置中',
   'books.price_book': '价格表',
   'books.price_book_value': '{n} 条价格，{date}',
