@@ -167,20 +167,24 @@ func (b *bed) address(exited <-chan error) (string, error) {
 	return "", errors.New("strata up did not listen within 20 seconds")
 }
 
-// front puts a proxy before the server that counts requests by X-Check.
+// front puts a proxy before the server that counts requests by X-Check;
+// asking for a count begins it anew.
 func (b *bed) front(base string) error {
 	target, err := url.Parse(base)
 	if err != nil {
 		return err
 	}
-	proxy := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	// A connection a request keeps one check's early leaving out of the next one's
+	// way, in the proxy's own pool.
+	transport := &http.Transport{DisableKeepAlives: true}
+	proxy := &httputil.ReverseProxy{FlushInterval: -1, Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/count", func(w http.ResponseWriter, r *http.Request) {
 		n := 0
 		if v, ok := b.counts.Load(r.URL.Query().Get("check")); ok {
 			c := v.(*counter)
 			c.mu.Lock()
-			n = c.n
+			n, c.n = c.n, 0
 			c.mu.Unlock()
 		}
 		fmt.Fprint(w, n)
