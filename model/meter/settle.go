@@ -109,7 +109,7 @@ func (c *call) consumption(failure *model.Error) {
 	switch s := c.req.Sampling(); {
 	case s == nil:
 	case s.MaxTokens != nil && *s.MaxTokens > 0:
-		k.MaxOutput = int64(*s.MaxTokens) * int64(choices(c.req))
+		k.MaxOutput = c.bindingLimit(u, int64(*s.MaxTokens)*int64(choices(c.req)))
 	case s.MaxTokens == nil && (u == nil || u.Count[model.Output] > c.outputBytes+impliedTokens):
 		k.MaxOutput = c.modelMaximum() * int64(choices(c.req))
 		// Otherwise a book that is behind the model must not make a true number
@@ -119,6 +119,21 @@ func (c *call) consumption(failure *model.Error) {
 		k.MaxOutput = most
 	}
 	c.row.Usage = usage.Reconcile(believed(u), k)
+}
+
+// bindingLimit is the most output tokens that a reply to a limited request is
+// believed to have. It is the limit, unless the text that arrived shows that the
+// upstream did not keep to it: then what it states is believed as far as a token
+// is at least a byte, so that the excess is charged and the call is an overrun.
+// A quarter is allowed for vocabularies that differ from the tokenizer's.
+func (c *call) bindingLimit(u *model.Usage, limit int64) int64 {
+	if u == nil || u.Completion() <= limit || c.outputBytes <= limit {
+		return limit
+	}
+	if arrived := c.completionTokens(); arrived <= limit+limit/4 {
+		return limit
+	}
+	return c.outputBytes
 }
 
 // Where neither the request nor the price book states a limit, these do. They

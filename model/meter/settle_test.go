@@ -43,3 +43,35 @@ func TestAbsurdUsageWithoutAnyLimit(t *testing.T) {
 		})
 	}
 }
+
+// An upstream that does not keep to max_tokens is believed when the text that
+// arrived shows it, so that the excess is charged and seen; a number alone is not.
+func TestUsageBeyondTheLimitIsBelievedWhenItArrived(t *testing.T) {
+	words := strings.Fields("one two three four five six seven eight nine ten eleven twelve")
+	for name, c := range map[string]struct {
+		text      []string
+		stated    int64
+		completed int64
+		believed  bool
+	}{
+		"it arrived":         {words, 12, 12, true},
+		"a number alone":     {words[:2], 1000, 2, false},
+		"more than arrived":  {words, 1000, 12, false},
+		"the limit was kept": {words[:3], 3, 3, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := metered(t, notation, speaks(usageOf(3, c.stated), c.text...), nil)
+			drive(t.Context(), b.model, request(3), 0)
+			row := b.only(t)
+			if row.Usage.Completion() != c.completed || (row.Usage.Estimated == 0) != c.believed {
+				t.Errorf("usage %+v, estimated %v; want %d", row.Usage, row.Usage.Estimated.Names(), c.completed)
+			}
+			if over := row.Cost > row.Held; row.Overrun != over {
+				t.Errorf("overrun %t, cost %s, held %s", row.Overrun, row.Cost, row.Held)
+			}
+			if name == "it arrived" && !row.Overrun {
+				t.Error("it was billed beyond the bound, but is no overrun")
+			}
+		})
+	}
+}
