@@ -501,6 +501,7 @@ export const en = {
   'error.request_too_large': 'The request is too large.',
   'error.rate_limit_exceeded': 'Too many requests. Wait a little.',
   'error.client_disconnected': 'The client left before the end.',
+  'error.server_stopping': 'The server was stopped before the answer was complete. Try again.',
   'error.internal_error': 'An internal error occurred; the log has the details.',
   'error.upstream_error': 'The upstream answered with an error.',
   'error.upstream_protocol_error': 'The upstream sent a reply that is not valid.',

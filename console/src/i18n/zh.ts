@@ -501,6 +501,7 @@ export const zh: Messages = {
   'error.request_too_large': '请求过大。',
   'error.rate_limit_exceeded': '请求过多，请稍候。',
   'error.client_disconnected': '客户端在结束前离开。',
+  'error.server_stopping': '服务器在回复完成前停止，请重试。',
   'error.internal_error': '发生内部错误，详情见日志。',
   'error.upstream_error': '上游返回了错误。',
   'error.upstream_protocol_error': '上游的回复无效。',
