@@ -25,10 +25,8 @@ var directions struct {
 	polys  []uint32 // of the degrees up to degree, not yet used
 }
 
-// maxDegree bounds the polynomials; together they are for 1,395 axes.
-const maxDegree = 13
-
-// maxAxes is one for the axis without a polynomial and one for each polynomial.
+// maxAxes is one for the axis without a polynomial and one for each of the 1,395
+// polynomials of degree 13 and below.
 const maxAxes = 1396
 
 // axes returns the direction numbers of the first n axes.

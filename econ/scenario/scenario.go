@@ -160,10 +160,9 @@ type builder struct {
 	reported map[string]unit.Quantity // of formulas whose unit was inferred
 }
 
-// limit is what a formula's value may be.
+// limit says how to mend a formula whose value is not what it may be.
 type limit struct {
-	lo, hi float64
-	mend   string
+	mend string // what to do when it is not
 }
 
 // group is a scope: an instance of a block, or names that belong together.

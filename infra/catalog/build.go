@@ -23,7 +23,6 @@ type builder struct {
 	offers       map[string]located[offerEntry]
 	purchases    map[string]located[Purchase]
 	errs         Errors
-	checks       []func()
 }
 
 // located is a list's entry with its place.

@@ -122,19 +122,19 @@ const (
 	KindPower       Kind = "power price"
 )
 
-// ErrNotFound is a name that the catalog does not have; match it with
-// errors.As for the nearest names, or with errors.Is(err, NotFound).
-type ErrNotFound struct {
+// NotFoundError is a name that the catalog does not have; match it with
+// errors.As for the nearest names, or with errors.Is(err, ErrNotFound).
+type NotFoundError struct {
 	Kind    Kind
 	Name    string
 	Nearest []string // at most three, the nearest first
 }
 
-// NotFound matches every [ErrNotFound] in errors.Is.
-var NotFound = errors.New("not in the catalog")
+// ErrNotFound matches every [NotFoundError] in errors.Is.
+var ErrNotFound = errors.New("not in the catalog")
 
 // Error names what is missing and what is near.
-func (e *ErrNotFound) Error() string {
+func (e *NotFoundError) Error() string {
 	s := fmt.Sprintf("no %s %q in the catalog", e.Kind, e.Name)
 	if len(e.Nearest) > 0 {
 		return s + "; did you mean " + strings.Join(e.Nearest, ", ") + "?"
@@ -142,34 +142,34 @@ func (e *ErrNotFound) Error() string {
 	return s
 }
 
-// Is makes errors.Is(err, NotFound) hold.
-func (e *ErrNotFound) Is(target error) bool { return target == NotFound }
+// Is makes errors.Is(err, ErrNotFound) hold.
+func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound }
 
 // Accelerator finds an accelerator by name or alias, whatever the case and
-// punctuation ("A100_80G-SXM" is a100-sxm-80). The error is an [*ErrNotFound].
+// punctuation ("A100 SXM 80" is a100-sxm-80). The error is an [*NotFoundError].
 func (c *Catalog) Accelerator(name string) (*Accelerator, error) {
 	if n, ok := c.alias[fold(name)]; ok {
 		return c.accelerators[n], nil
 	}
-	return nil, &ErrNotFound{KindAccelerator, name, nearestNames(name, c.alias)}
+	return nil, &NotFoundError{KindAccelerator, name, nearestNames(name, c.alias)}
 }
 
 // Model finds a model's shape by name or alias, also by its Hugging Face name.
-// The error is an [*ErrNotFound].
+// The error is an [*NotFoundError].
 func (c *Catalog) Model(name string) (*Model, error) {
 	if n, ok := c.modelAlias[fold(name)]; ok {
 		return c.models[n], nil
 	}
-	return nil, &ErrNotFound{KindModel, name, nearestNames(name, c.modelAlias)}
+	return nil, &NotFoundError{KindModel, name, nearestNames(name, c.modelAlias)}
 }
 
 // Power finds the electricity prices of a place by name or alias. The error is
-// an [*ErrNotFound].
+// an [*NotFoundError].
 func (c *Catalog) Power(name string) (*Power, error) {
 	if n, ok := c.powerAlias[fold(name)]; ok {
 		return c.power[n], nil
 	}
-	return nil, &ErrNotFound{KindPower, name, nearestNames(name, c.powerAlias)}
+	return nil, &NotFoundError{KindPower, name, nearestNames(name, c.powerAlias)}
 }
 
 // Accelerators lists every accelerator, by vendor, then release, then name.
@@ -199,7 +199,7 @@ func (c *Catalog) Offers() []Offer { return slices.Clone(c.offers) }
 // each provider, instance, region and commitment the latest recorded one that
 // is not after it. A zero time means the latest of all. The cheapest comes
 // first. An offer is an observation: see its Date for its age, which can be
-// years. The error is an [*ErrNotFound] for an unknown accelerator; no offers
+// years. The error is an [*NotFoundError] for an unknown accelerator; no offers
 // is no error.
 func (c *Catalog) OffersFor(accelerator string, at time.Time) ([]Offer, error) {
 	a, err := c.Accelerator(accelerator)
@@ -264,7 +264,7 @@ func fold(s string) string {
 }
 
 // Lookup finds an entry of any kind by name or alias: an *Accelerator, a *Model
-// or a *Power. The error is an [*ErrNotFound] without a kind that suggests names
+// or a *Power. The error is an [*NotFoundError] without a kind that suggests names
 // of every kind.
 func (c *Catalog) Lookup(name string) (any, error) {
 	if a, err := c.Accelerator(name); err == nil {
@@ -280,7 +280,7 @@ func (c *Catalog) Lookup(name string) (any, error) {
 	for _, m := range []map[string]string{c.alias, c.modelAlias, c.powerAlias} {
 		maps.Copy(all, m)
 	}
-	return nil, &ErrNotFound{"entry", name, nearestNames(name, all)}
+	return nil, &NotFoundError{"entry", name, nearestNames(name, all)}
 }
 
 // Count is how many entries of a kind a catalog has.

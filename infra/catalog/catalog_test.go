@@ -104,16 +104,16 @@ func TestNotFoundSuggests(t *testing.T) {
 	c := mustLoad(t)
 	for in, want := range map[string]string{"h100x": "h100-sxm-80", "gb30": "gb300-nvl72", "mi300": "mi300x", "rtx-4091": "rtx-4090"} {
 		_, err := c.Accelerator(in)
-		var missing *ErrNotFound
-		if !errors.As(err, &missing) || !errors.Is(err, NotFound) {
-			t.Fatalf("Accelerator(%q): %v is no ErrNotFound", in, err)
+		var missing *NotFoundError
+		if !errors.As(err, &missing) || !errors.Is(err, ErrNotFound) {
+			t.Fatalf("Accelerator(%q): %v is no NotFoundError", in, err)
 		}
 		if missing.Kind != KindAccelerator || !slices.Contains(missing.Nearest, want) {
 			t.Errorf("Accelerator(%q) suggests %v, want %s among them", in, missing.Nearest, want)
 		}
 	}
 	for _, in := range []string{"", "?!", strings.Repeat("z", 10_000)} {
-		if _, err := c.Lookup(in); !errors.Is(err, NotFound) {
+		if _, err := c.Lookup(in); !errors.Is(err, ErrNotFound) {
 			t.Errorf("Lookup(%.10q): %v", in, err)
 		}
 	}
@@ -255,7 +255,7 @@ func TestOffersForHoldsAtItsDay(t *testing.T) {
 	if len(recent) == 0 || len(recent) >= len(list) {
 		t.Errorf("%d of %d offers are recent", len(recent), len(list))
 	}
-	if _, err := c.OffersFor("nothing", at); !errors.Is(err, NotFound) {
+	if _, err := c.OffersFor("nothing", at); !errors.Is(err, ErrNotFound) {
 		t.Errorf("unknown accelerator: %v", err)
 	}
 }
