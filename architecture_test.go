@@ -35,6 +35,7 @@ var house = []room{
 	// Leaves: they import nothing of ours.
 	{folder: "money"},
 	{folder: "unit"},
+	{folder: "nearest"},
 
 	// Floor 2's vocabulary: what a request, an event and a usage are.
 	{folder: "model", exact: true, may: []string{"money", "unit"}, never: []string{"net/http", "database/sql"}},
@@ -48,7 +49,7 @@ var house = []room{
 
 	// Floor 1: what models run on. It never sees the ledger: what it needs from
 	// traffic is handed to it as observations.
-	{folder: "infra/catalog", may: []string{"money", "unit"}},
+	{folder: "infra/catalog", may: []string{"nearest", "money", "unit"}},
 	{folder: "infra/roofline", may: []string{"infra/catalog", "money", "unit"}},
 	{folder: "infra/serving", may: []string{"infra/roofline", "infra/catalog", "money", "unit"}},
 	{folder: "infra/training", may: []string{"infra/roofline", "infra/catalog", "money", "unit"}},
@@ -67,15 +68,15 @@ var house = []room{
 	// Floor 3 and the tower. Applications know models, never providers.
 	{folder: "app", may: []string{"model", "model/meter", "model/route", "ledger", "money", "unit"}},
 	{folder: "trust", may: []string{"model", "ledger", "store", "money", "unit"}},
-	{folder: "econ", may: []string{"infra/catalog", "infra/roofline", "infra/serving", "infra/training", "model/price", "money", "unit"}},
+	{folder: "econ", may: []string{"nearest", "infra/catalog", "infra/roofline", "infra/serving", "infra/training", "model/price", "money", "unit"}},
 	{folder: "atlas", may: []string{"unit", "money"}},
 
 	// The front door and its neighbours.
 	{folder: "job", may: []string{"store", "money", "unit"}},
 	{folder: "access", may: []string{"store", "ledger", "model", "money"}},
-	{folder: "config", may: []string{"model", "model/redact", "model/price", "model/usage", "model/wire", "model/provider", "model/local", "model/route", "model/meter", "money", "unit"}},
-	{folder: "gateway", may: []string{"model/redact", "access", "ledger", "model", "model/wire", "model/meter", "model/usage", "money"}},
-	{folder: "admin", may: []string{"access", "ledger", "store", "model", "model/price", "model/usage", "money", "unit"}},
+	{folder: "config", may: []string{"nearest", "model", "model/redact", "model/price", "model/usage", "model/wire", "model/provider", "model/local", "model/route", "model/meter", "money", "unit"}},
+	{folder: "gateway", may: []string{"nearest", "model/redact", "access", "ledger", "model", "model/wire", "model/meter", "model/usage", "money"}},
+	{folder: "admin", may: []string{"nearest", "access", "ledger", "store", "model", "model/price", "model/usage", "money", "unit"}},
 	{folder: "console"},
 
 	// The roof: server alone puts everything together, cmd calls it.

@@ -14,6 +14,7 @@ import (
 	"github.com/stratahq/strata/access"
 	"github.com/stratahq/strata/ledger"
 	"github.com/stratahq/strata/model"
+	"github.com/stratahq/strata/nearest"
 )
 
 // query is the parameters of a request, checked against the names that its
@@ -65,7 +66,7 @@ func suggest(name string, known []string) string {
 	}
 	best, distance := "", 1+len(name)/2
 	for _, k := range known {
-		if d := editDistance(strings.ToLower(name), k); d < distance {
+		if d := nearest.Distance(strings.ToLower(name), k); d < distance {
 			best, distance = k, d
 		}
 	}
@@ -74,30 +75,6 @@ func suggest(name string, known []string) string {
 		return "; did you mean " + strconv.Quote(best) + "?"
 	}
 	return "; it takes " + strings.Join(list, ", ")
-}
-
-// editDistance is the Levenshtein distance of two short strings, in bytes.
-func editDistance(a, b string) int {
-	if len(a) > 64 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, diagonal+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 func (q query) get(name string) string { return q.values.Get(name) }

@@ -60,14 +60,6 @@ func TestSuggest(t *testing.T) {
 			t.Errorf("%q: %q", name, got)
 		}
 	}
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"kitten", "sitting", 3}, {"flaw", "lawn", 2}} {
-		if got := editDistance(c.a, c.b); got != c.want {
-			t.Errorf("%q %q: %d", c.a, c.b, got)
-		}
-	}
 }
 
 func TestCursor(t *testing.T) {

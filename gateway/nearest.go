@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/stratahq/strata/model"
+	distance "github.com/stratahq/strata/nearest"
 )
 
 // unknownModel is the error for a name that nothing serves, with the served
@@ -47,7 +48,7 @@ func nearest(name string, names []string, limit int) []string {
 		if len(have) > longest {
 			continue
 		}
-		d := editDistance(want, have)
+		d := distance.Distance(want, have)
 		part := len(want) >= 3 && strings.Contains(have, want) || len(have) >= 3 && strings.Contains(want, have)
 		if d <= max(2, len(want)/3) || part {
 			found = append(found, match{n, d})
@@ -64,25 +65,4 @@ func nearest(name string, names []string, limit int) []string {
 		out = append(out, m.name)
 	}
 	return out
-}
-
-// editDistance is the Levenshtein distance in bytes.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diagonal
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			diagonal = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
 }

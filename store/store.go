@@ -200,6 +200,13 @@ func (db *DB) open(ctx context.Context) error {
 		if err := db.migrate(s.conn); err != nil {
 			return err
 		}
+		// The log holds what the database holds, and is nobody else's either.
+		// SQLite made both files just now, with the process's own mask.
+		for _, suffix := range []string{"-wal", "-shm"} {
+			if err := os.Chmod(db.file+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
 		// What an earlier process left in the log goes into the file now, so that
 		// the log restarts, with a header that is fsynced, at the next commit.
 		if _, _, err := s.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE); err != nil && !errors.Is(err, sqlite3.BUSY) {

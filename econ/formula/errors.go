@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/stratahq/strata/nearest"
 )
 
 // Pos is a place in a file; the zero Pos is none.
@@ -77,7 +79,7 @@ func (e Errors) Sorted() error {
 func Suggest(wrong string, known []string) string {
 	best, at := "", len(wrong)/2+1
 	for _, k := range known {
-		n := distance(strings.ToLower(wrong), strings.ToLower(k))
+		n := nearest.Distance(strings.ToLower(wrong), strings.ToLower(k))
 		if strings.HasSuffix(k, "."+wrong) {
 			n = 1
 		}
@@ -89,25 +91,4 @@ func Suggest(wrong string, known []string) string {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// distance is the Levenshtein distance in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

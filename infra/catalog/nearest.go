@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/stratahq/strata/nearest"
 )
 
 // suggest is `; did you mean "x"?` for the known name nearest to a wrong one,
@@ -12,7 +14,7 @@ import (
 func suggest(wrong string, known []string) string {
 	best, at := "", len(wrong)/2+1
 	for _, k := range known {
-		if n := distance(wrong, k); n < at || (n == at && best != "" && k < best) {
+		if n := nearest.Distance(wrong, k); n < at || (n == at && best != "" && k < best) {
 			best, at = k, n
 		}
 	}
@@ -20,27 +22,6 @@ func suggest(wrong string, known []string) string {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// distance is the edit distance of two names in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			c := diagonal
-			if a[i] != b[j] {
-				c++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(c, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // nearestNames are up to three catalog names near a wrong one. A name that the
@@ -53,7 +34,7 @@ func nearestNames(wrong string, alias map[string]string) []string {
 	}
 	score := map[string]int{}
 	for a, name := range alias {
-		s := 10 * distance(w, a)
+		s := 10 * nearest.Distance(w, a)
 		limit := 10 * (len(w)/2 + 1)
 		if w != "" && (strings.HasPrefix(a, w) || strings.HasPrefix(w, a)) {
 			s = s / 4
