@@ -17,6 +17,7 @@ import (
 
 	"github.com/stratahq/strata/config"
 	"github.com/stratahq/strata/model/local/artifact"
+	"github.com/stratahq/strata/model/local/gguf"
 	"github.com/stratahq/strata/model/price"
 	"github.com/stratahq/strata/model/provider/openai"
 	"github.com/stratahq/strata/store"
@@ -112,6 +113,7 @@ type doctor struct {
 	env          func(string) string
 
 	checks []finding
+	local  config.Local
 	zone   *time.Location
 	last   time.Time // of the newest call
 	held   bool
@@ -151,6 +153,7 @@ func (d *doctor) configuration() {
 			d.add("configuration", checkOK, d.config, "")
 		}
 	}
+	d.local = f.Local
 	f.AddKnown(openai.Known(), d.env)
 	if d.addr == "" {
 		d.addr = f.Addr
@@ -372,8 +375,20 @@ func zoneName(zone *time.Location, now time.Time) string {
 	return zone.String()
 }
 
-// engine checks the cached files of the local model.
+// engine checks the files of the local model: those of the configuration, and
+// the cached ones.
 func (d *doctor) engine() {
+	if d.local.Enabled != nil && !*d.local.Enabled {
+		d.add("engine", checkOK, "the local model is switched off in the configuration", "")
+		return
+	}
+	if d.local.Path != "" {
+		if _, err := gguf.Check(d.local.Path); err != nil {
+			d.add("local.path", checkBad, err.Error(), "name a whole .gguf file under local.path in "+d.config+", or leave it out")
+		} else {
+			d.add("local.path", checkOK, d.local.Path, "")
+		}
+	}
 	dir, err := artifact.CacheDir()
 	if err != nil {
 		d.add("engine", checkBad, err.Error(), "set "+artifact.CacheEnv+" to a directory")

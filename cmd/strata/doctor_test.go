@@ -36,6 +36,27 @@ func TestDoctorReadsTheWholeConfiguration(t *testing.T) {
 	}
 }
 
+func TestDoctorReadsTheModelFileOfTheConfiguration(t *testing.T) {
+	whole, err := os.ReadFile("../../model/local/testdata/stories260K.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	gguf, file := filepath.Join(dir, "m.gguf"), filepath.Join(dir, "strata.yaml")
+	if err := os.WriteFile(file, []byte("local: {path: "+gguf+"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for mark, content := range map[string][]byte{"✓": whole, "✗": whole[:len(whole)/2]} {
+		if err := os.WriteFile(gguf, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, out, _ := runStrata(t, "doctor", "--config", file, "--data", filepath.Join(dir, "data"), "--addr", "127.0.0.1:0")
+		if !strings.Contains(out, mark+" local.path") {
+			t.Errorf("%d of %d bytes: without %q:\n%s", len(content), len(whole), mark+" local.path", out)
+		}
+	}
+}
+
 func TestCompletionRefusesAnUnknownShell(t *testing.T) {
 	if code, _, stderr := runStrata(t, "completion", "nosh"); code != exitUsage || !strings.Contains(stderr, `"nosh"`) {
 		t.Errorf("exit %d, %q", code, stderr)
