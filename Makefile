@@ -12,13 +12,19 @@ ARGS ?=
 # left out where there is no Git checkout, such as in an unpacked archive.
 VCS := $(shell git rev-parse --is-inside-work-tree >/dev/null 2>&1 && echo true || echo false)
 
+# The binding to llama.cpp loads libffi when the program starts, and on a Linux
+# without it (package libffi8 on Debian) nothing would start: the program is then
+# built without the local engine, and says so.
+TAGS := $(shell if [ "$$(uname -s)" != Linux ] || PATH="$$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | grep -q 'libffi\.so\.8'; then echo; else echo noengine; fi)
+
 .PHONY: up
 up: build ## build, and start gateway and console on 127.0.0.1:4000 (ARGS="--addr 127.0.0.1:4001")
 	bin/strata up $(ARGS)
 
 .PHONY: build
 build: ## build bin/strata; needs only Go
-	$(GO) build -buildvcs=$(VCS) -trimpath -o bin/strata ./cmd/strata
+	@if [ -n "$(TAGS)" ]; then echo "libffi.so.8 is not on this system: building without the local engine (Debian: apt-get install libffi8)" >&2; fi
+	$(GO) build -buildvcs=$(VCS) -trimpath -tags '$(TAGS)' -o bin/strata ./cmd/strata
 
 .PHONY: test
 test: ## everything that CI checks; installs what it needs
