@@ -318,29 +318,48 @@ func TestQueueFull(t *testing.T) {
 	e := ready(t, start(t, Config{Path: stories, Threads: 1, Parallel: 1, Queue: 2}))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	endless := complete("Once", 2000, func(c *model.Completion) { c.N, c.LogitBias = 64, map[string]float64{"1": -100, "2": -100} })
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	full, ran := 0, 0
-	for range 12 {
+	began := make(chan struct{})
+	wg.Go(func() {
+		first := true
+		for range e.Generate(ctx, endless) {
+			if first {
+				close(began)
+				first = false
+			}
+		}
+	})
+	<-began
+	// The one place is taken until the test ends: of 11 more, 2 can wait.
+	results := make(chan *model.Error, 11)
+	for range 11 {
 		wg.Go(func() {
-			for _, err := range e.Generate(ctx, complete("Once", 2000, func(c *model.Completion) { c.N, c.LogitBias = 64, map[string]float64{"1": -100, "2": -100} })) {
-				mu.Lock()
-				if me := model.AsError(err); me != nil && me.Status == 503 && strings.Contains(me.Message, "queue") {
-					full++
-				} else {
-					ran++
-				}
-				mu.Unlock()
-				if err == nil {
-					cancel() // one streams: the refusals are in
-				}
+			for _, err := range e.Generate(ctx, endless) {
+				results <- model.AsError(err)
 				return
 			}
+			results <- nil
 		})
 	}
+	refused := 0
+	for range 9 {
+		select {
+		case me := <-results:
+			if me == nil || me.Status != 503 || !me.Retryable || !strings.Contains(me.Message, "queue") {
+				t.Errorf("got %v, want a refusal because the queue is full", me)
+			}
+			refused++
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%d of 11 were refused", refused)
+		}
+	}
+	cancel()
 	wg.Wait()
-	if full < 1 || full > 11 {
-		t.Errorf("%d of 12 were refused, %d ran", full, ran)
+	for range 2 {
+		if me := <-results; me != nil && strings.Contains(me.Message, "queue") {
+			t.Errorf("a third was refused: %v", me)
+		}
 	}
 }
 
