@@ -119,8 +119,9 @@ func (p *prices) adminCharge(c *ledger.Call, cost price.Rating) (admin.Charged, 
 
 // AssumedPerHour is what an hour of this machine is taken to cost until its user
 // says: the on-demand price of a rented machine of 2 virtual cores and 4 GiB
-// (AWS t3.medium, us-east-1, Linux: 0.0416 USD/h on the price page since its
-// launch in August 2018). Every price made from it says that it is assumed.
+// (AWS t3.medium, Linux: 0.0416 USD/h, as a cost calculator that was reviewed on
+// 17 April 2026 quotes the price page; the page itself was not seen). Every price
+// made from it says that it is assumed.
 const AssumedPerHour = "0.0416 USD/h"
 
 // localPrice makes the local model's price from local.price, or from
